@@ -1,0 +1,32 @@
+"""The exponential moving average of the generator, which is what gets exported."""
+
+import copy
+
+import torch
+from torch import nn
+
+
+class Ema:
+    """A smoothed copy of a network.
+
+    The decay is given as a half-life in images, so it does not depend on the batch size, and ramps up: it is never
+    longer than `ramp` times the images seen, so that the average forgets the random start (Karras et al., 2020).
+    """
+
+    def __init__(self, network: nn.Module, *, half_life_images: float, ramp: float = 0.05) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        self._half_life_images = half_life_images
+        self._ramp = ramp
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, *, batch_size: int, images_seen: int) -> None:
+        """Move towards `network` after a step on `batch_size` images; buffers are averaged or copied too."""
+        half_life = max(min(self._half_life_images, self._ramp * images_seen), 1e-8)
+        decay = 0.5 ** (batch_size / half_life)
+        for smooth, latest in zip(self.network.parameters(), network.parameters(), strict=True):
+            smooth.lerp_(latest, 1 - decay)
+        for smooth, latest in zip(self.network.buffers(), network.buffers(), strict=True):
+            if smooth.is_floating_point():
+                smooth.lerp_(latest, 1 - decay)
+            else:
+                smooth.copy_(latest)

@@ -1,0 +1,113 @@
+"""What a run tells: a progress bar, metrics.jsonl, TensorBoard, and grids of samples."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.utils.tensorboard import SummaryWriter
+
+from bundle.latents import sample_latents
+from bundle.manifest import LatentSpec
+from training.game import Game
+from training.loop import Report
+from training.networks import Generator
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Reporter:
+    """Tells the person at the terminal and the files in the run's folder how the game stands."""
+
+    def __init__(self, run: Path, *, total_kimg: float, console: Console) -> None:
+        self._run = run
+        self._console = console
+        self._started = time.time()
+        self._log = (run / METRICS_FILE).open("a", encoding="utf-8", buffering=1)
+        self._tensorboard = SummaryWriter(str(run / "tensorboard"))  # type: ignore[no-untyped-call]  # torch's
+        columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"), TimeElapsedColumn())
+        self._progress = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=console)
+        self._task = self._progress.add_task("", total=total_kimg)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        self._log.close()
+        self._tensorboard.close()  # type: ignore[no-untyped-call]  # torch's
+
+    def report(self, report: Report) -> None:
+        """Show one report line and append it to metrics.jsonl and TensorBoard."""
+        kimg = report.images_seen / 1000
+        line = (
+            f"D(x) {report.d_real:.3f}  D(G(z)) {report.d_fake:.3f}  "
+            f"D loss {report.d_loss:.3f}  G loss {report.g_loss:+.3f}  {report.images_per_s:.0f} img/s"
+        )
+        self._progress.update(self._task, completed=kimg, description=line)
+        if not self._console.is_terminal:
+            self._console.print(f"{kimg:8.1f} kimg  {line}", highlight=False)
+        self._log.write(json.dumps({**asdict(report), "time": round(time.time(), 3)}) + "\n")
+        for name, value in asdict(report).items():
+            if name != "images_seen":
+                self._tensorboard.add_scalar(name, value, report.images_seen)  # type: ignore[no-untyped-call]
+
+    def samples(self, game: Game) -> Path:
+        """Draw the grid of the smoothed generator for the same seeds every time; returns the PNG's path."""
+        grid = sample_grid(game.ema.network, game.latent, game.classes, game.device)
+        path = self._run / "samples" / f"{game.images_seen:012d}.png"
+        path.parent.mkdir(exist_ok=True)
+        save_png(grid, path)
+        self._tensorboard.add_image("samples", grid, game.images_seen, dataformats="HWC")  # type: ignore[no-untyped-call]
+        return path
+
+
+def generate(
+    generator: Generator, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None, device: torch.device
+) -> NDArray[np.uint8]:
+    """The pixels that `generator` makes in eval mode, uint8 [n, height, width, channels], 250 rows at a time."""
+    rows = []
+    for start in range(0, len(z), 250):
+        part = slice(start, start + 250)
+        labels = None if class_ids is None else torch.from_numpy(class_ids[part]).to(device)
+        with torch.inference_mode():
+            rows.append(pixels(generator(torch.from_numpy(z[part]).to(device), labels)).cpu().numpy())
+    return np.concatenate(rows)
+
+
+def pixels(image: torch.Tensor) -> torch.Tensor:
+    """Float NCHW in [-1, 1] -> uint8 NHWC: clip(x * 127.5 + 128, 0, 255), cut to whole grey levels."""
+    return (image * 127.5 + 128).clamp(0, 255).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def sample_grid(
+    generator: Generator, latent: LatentSpec, classes: tuple[str, ...] | None, device: torch.device
+) -> NDArray[np.uint8]:
+    """Ten columns of seeds 0..9; a row per class (at most ten), or ten rows of seeds without classes; uint8 HWC."""
+    rows = min(len(classes), 10) if classes else 10
+    seeds = list(range(10)) * rows if classes else list(range(100))
+    class_ids = np.repeat(np.arange(rows, dtype=np.int64), 10) if classes else None
+    return tile(generate(generator, sample_latents(latent, seeds), class_ids, device), columns=10)
+
+
+def tile(images: NDArray[np.uint8], *, columns: int) -> NDArray[np.uint8]:
+    """uint8 [n, h, w, c] -> one picture uint8 [rows * h, columns * w, c], row by row; n is a multiple of columns."""
+    count, height, width, channels = images.shape
+    grid = images.reshape(count // columns, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    return np.ascontiguousarray(grid.reshape(count // columns * height, columns * width, channels))
+
+
+def save_png(image: NDArray[np.uint8], path: Path) -> None:
+    """Write uint8 HWC with 1 or 3 channels as a PNG."""
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path, optimize=True)
