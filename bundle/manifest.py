@@ -142,11 +142,11 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _graphs_match_the_description(self) -> Self:
-        image_shape = ("batch", self.image.height, self.image.width, self.image.channels)
+        image = tensor("image", "uint8", "batch", self.image.height, self.image.width, self.image.channels)
         _require(self.generator.inputs, self.generator_inputs(), "generator.inputs")
-        _require((self.generator.output,), (tensor("image", "uint8", *image_shape),), "generator.output")
+        _require((self.generator.output,), (image,), "generator.output")
         if self.discriminator is not None:
-            expected = [tensor("image", "uint8", *image_shape)]
+            expected = [image]
             if self.classes is not None:
                 expected.append(tensor("class_id", "int64", "batch"))
             _require(self.discriminator.inputs, tuple(expected), "discriminator.inputs")

@@ -1,14 +1,24 @@
 """The `gantrain` command."""
 
+import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 
+from bundle import BundleError
 from training.config import PRESETS, TrainingConfig
-from training.errors import TrainingError
+from training.errors import ConfigError, TrainingError
+
+if TYPE_CHECKING:
+    from training.data import Split
+    from training.metrics.features import Extractor
+
+MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class _Commands(click.Group):
@@ -17,7 +27,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's own signature
         try:
             return super().invoke(ctx)
-        except TrainingError as error:
+        except (TrainingError, BundleError) as error:
             click.echo(f"gantrain: {error}", err=True)
             sys.exit(1)
 
@@ -87,7 +97,9 @@ def fit(*, preset: str, data: Path, out: Path, resume: bool, dry_run: bool, **se
     split = load(data, resolution=config.resolution)
     height, width, channels = split.train.shape
     classes = f"{len(split.train.classes)} classes" if split.train.classes else "no classes"
-    console.print(f"data  {split.train.name}: {len(split.train)} images {height}x{width}x{channels}, {classes}, ", end="")
+    console.print(
+        f"data  {split.train.name}: {len(split.train)} images {height}x{width}x{channels}, {classes}, ", end=""
+    )
     console.print(f"{len(split.held_out)} held out")
     for name, value in config.model_dump(mode="json").items():
         console.print(f"  {name:22} {value}", highlight=False)
@@ -102,3 +114,107 @@ def fit(*, preset: str, data: Path, out: Path, resume: bool, dry_run: bool, **se
         console.print(f"stopped; go on with: gantrain fit --resume --preset {preset} --data {data} --out {out} ...")
         sys.exit(130)
     console.print(f"done; next: gantrain export {out} --name NAME --out models")
+
+
+_EXTRACTOR = click.option(
+    "--extractor",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Feature extractor file; by default the one shipped for this data set, if there is one.",
+)
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="IDX directory or folder of images.")
+@click.option("--images", type=click.IntRange(min=20), default=10_000, show_default=True, help="Images to generate.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@_EXTRACTOR
+def evaluate(*, path: Path, data: Path, images: int, as_json: bool, extractor: Path | None) -> None:
+    """Measure PATH, a run's folder or an exported bundle, against held-out real images."""
+    from training.evaluate import evaluate as measure  # noqa: PLC0415
+    from training.evaluate import open_players  # noqa: PLC0415
+
+    players = open_players(path)
+    split = _load_like(data, players.shape)
+    result = measure(players, split, _extractor(extractor, split), images=images)
+    if as_json:
+        document = {name: metric.model_dump(exclude_none=True) for name, metric in result.metrics.items()}
+        click.echo(json.dumps({"metrics": document, "recognised": result.recognised}, indent=2))
+        return
+    table = Table("metric", "value", "real images reach", "images")
+    for name, metric in result.metrics.items():
+        table.add_row(name, f"{metric.value:.4f}", "" if metric.floor is None else f"{metric.floor:.4f}", str(metric.n))
+    Console().print(table)
+    for name, count in result.recognised.items():
+        click.echo(f"{count:4} of 100 recognised as {name}")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="Name of the model, in lower case, digits and hyphens.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("models"), show_default=True, help="Model folder.")
+@click.option("--version", "number", type=click.IntRange(min=1), default=None, help="Default: the next free one.")
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="Data set; default: the run's own.")
+@click.option("--license", "licence", default="Apache-2.0", show_default=True, help="Licence of the bundle.")
+@click.option("--discriminator/--no-discriminator", default=True, show_default=True, help="Put D into the bundle.")
+@_EXTRACTOR
+def export(
+    *,
+    run: Path,
+    name: str,
+    out: Path,
+    number: int | None,
+    data: Path | None,
+    licence: str,
+    discriminator: bool,
+    extractor: Path | None,
+) -> None:
+    """Turn RUN into a model bundle: ONNX graphs proven equal to the networks, calibrated, measured, with a card."""
+    from training.export import BundleOrder  # noqa: PLC0415
+    from training.export import export as run_export  # noqa: PLC0415
+    from training.players import TorchPlayers  # noqa: PLC0415
+
+    if not MODEL_NAME.fullmatch(name):
+        raise ConfigError("--name takes lower-case letters, digits and hyphens")
+    players = TorchPlayers(run, device="cpu")
+    split = _load_like(data or players.config.data, players.shape)
+    target = run_export(
+        run,
+        split,
+        out,
+        BundleOrder(name, number, licence, discriminator),
+        extractor=_extractor(extractor, split),
+        say=lambda line: click.echo(line, err=True),
+    )
+    click.echo(target)
+
+
+@main.command("fit-extractor")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set with classes.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write.")
+@click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--resolution", type=click.IntRange(min=16), default=None, help="For folders of images.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def fit_extractor(*, data: Path, out: Path, epochs: int, resolution: int | None, seed: int) -> None:
+    """Train the classifier of real images whose features and verdicts the metrics use."""
+    from training.data import load  # noqa: PLC0415
+    from training.metrics.features import train_extractor  # noqa: PLC0415
+
+    split = load(data, resolution=resolution)
+    extractor = train_extractor(
+        split.train, split.held_out, out, epochs=epochs, seed=seed, report=lambda line: click.echo(line, err=True)
+    )
+    click.echo(f"{out}: {extractor.accuracy:.2%} right on held-out real images, SHA-256 {extractor.sha256}")
+
+
+def _load_like(data: Path, shape: tuple[int, int, int]) -> "Split":
+    from training.data import load  # noqa: PLC0415
+
+    return load(data, resolution=shape[0])
+
+
+def _extractor(path: Path | None, split: "Split") -> "Extractor | None":
+    from training.metrics.features import load_extractor, shipped_extractor  # noqa: PLC0415
+
+    return load_extractor(path) if path is not None else shipped_extractor(split.held_out)

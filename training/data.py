@@ -142,7 +142,7 @@ def _read_idx_bytes(path: Path, stem: str) -> bytes:
 
 
 def _parse_idx(data: bytes, dimensions: int, path: Path) -> NDArray[np.uint8]:
-    """The IDX format: two zero bytes, the type (8 = unsigned byte), the number of dimensions, their big-endian sizes."""
+    """IDX: two zero bytes, the type (8 is an unsigned byte), the number of dimensions, their big-endian sizes."""
     header = 4 + 4 * dimensions
     if len(data) < header or data[:4] != bytes((0, 0, 8, dimensions)):
         raise DataError(f"{path}: not an IDX file of unsigned bytes in {dimensions} dimension(s)")

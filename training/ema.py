@@ -1,20 +1,23 @@
 """The exponential moving average of the generator, which is what gets exported."""
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+N = TypeVar("N", bound=nn.Module)
 
-class Ema:
+
+class Ema(Generic[N]):
     """A smoothed copy of a network.
 
     The decay is given as a half-life in images, so it does not depend on the batch size, and ramps up: it is never
     longer than `ramp` times the images seen, so that the average forgets the random start (Karras et al., 2020).
     """
 
-    def __init__(self, network: nn.Module, *, half_life_images: float, ramp: float = 0.05) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+    def __init__(self, network: N, *, half_life_images: float, ramp: float = 0.05) -> None:
+        self.network: N = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self._half_life_images = half_life_images
         self._ramp = ramp
 
@@ -25,8 +28,8 @@ class Ema:
         decay = 0.5 ** (batch_size / half_life)
         for smooth, latest in zip(self.network.parameters(), network.parameters(), strict=True):
             smooth.lerp_(latest, 1 - decay)
-        for smooth, latest in zip(self.network.buffers(), network.buffers(), strict=True):
-            if smooth.is_floating_point():
-                smooth.lerp_(latest, 1 - decay)
+        for mean, current in zip(self.network.buffers(), network.buffers(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(current, 1 - decay)
             else:
-                smooth.copy_(latest)
+                mean.copy_(current)

@@ -27,7 +27,7 @@ class Game:
     discriminator: Discriminator
     g_optimizer: torch.optim.Adam
     d_optimizer: torch.optim.Adam
-    ema: Ema
+    ema: Ema[Generator]
     sampler: Sampler
     noise: torch.Generator
     images_seen: int = 0

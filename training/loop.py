@@ -51,7 +51,8 @@ def play(game: Game, data: ImageSet) -> Iterator[Report]:
             if not np.isfinite(means).all():
                 raise Diverged(f"a loss became NaN or infinite near {game.images_seen / 1000:.0f} kimg")
             speed = (game.images_seen - since) / (time.perf_counter() - started)
-            yield Report(game.images_seen, *means, images_per_s=speed)
+            d_loss_mean, g_loss_mean, d_real_mean, d_fake_mean = means
+            yield Report(game.images_seen, d_loss_mean, g_loss_mean, d_real_mean, d_fake_mean, speed)
             sums.zero_()
             steps, since, started = 0, game.images_seen, time.perf_counter()
 

@@ -2,7 +2,9 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,7 +34,7 @@ class Reporter:
         self._console = console
         self._started = time.time()
         self._log = (run / METRICS_FILE).open("a", encoding="utf-8", buffering=1)
-        self._tensorboard = SummaryWriter(str(run / "tensorboard"))  # type: ignore[no-untyped-call]  # torch's
+        self._tensorboard = SummaryWriter(str(run / "tensorboard"))
         columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"), TimeElapsedColumn())
         self._progress = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=console)
         self._task = self._progress.add_task("", total=total_kimg)
@@ -46,7 +48,7 @@ class Reporter:
     ) -> None:
         self._progress.stop()
         self._log.close()
-        self._tensorboard.close()  # type: ignore[no-untyped-call]  # torch's
+        self._tensorboard.close()
 
     def report(self, report: Report) -> None:
         """Show one report line and append it to metrics.jsonl and TensorBoard."""
@@ -61,20 +63,20 @@ class Reporter:
         self._log.write(json.dumps({**asdict(report), "time": round(time.time(), 3)}) + "\n")
         for name, value in asdict(report).items():
             if name != "images_seen":
-                self._tensorboard.add_scalar(name, value, report.images_seen)  # type: ignore[no-untyped-call]
+                self._tensorboard.add_scalar(name, value, report.images_seen)
 
     def samples(self, game: Game) -> Path:
         """Draw the grid of the smoothed generator for the same seeds every time; returns the PNG's path."""
-        grid = sample_grid(game.ema.network, game.latent, game.classes, game.device)
+        grid = sample_grid(partial(generate, game.ema.network, game.device), game.latent, game.classes)
         path = self._run / "samples" / f"{game.images_seen:012d}.png"
         path.parent.mkdir(exist_ok=True)
         save_png(grid, path)
-        self._tensorboard.add_image("samples", grid, game.images_seen, dataformats="HWC")  # type: ignore[no-untyped-call]
+        self._tensorboard.add_image("samples", grid, game.images_seen, dataformats="HWC")
         return path
 
 
 def generate(
-    generator: Generator, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None, device: torch.device
+    generator: Generator, device: torch.device, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None
 ) -> NDArray[np.uint8]:
     """The pixels that `generator` makes in eval mode, uint8 [n, height, width, channels], 250 rows at a time."""
     rows = []
@@ -92,13 +94,18 @@ def pixels(image: torch.Tensor) -> torch.Tensor:
 
 
 def sample_grid(
-    generator: Generator, latent: LatentSpec, classes: tuple[str, ...] | None, device: torch.device
+    images: Callable[[NDArray[np.float32], NDArray[np.int64] | None], NDArray[np.uint8]],
+    latent: LatentSpec,
+    classes: tuple[str, ...] | None,
 ) -> NDArray[np.uint8]:
-    """Ten columns of seeds 0..9; a row per class (at most ten), or ten rows of seeds without classes; uint8 HWC."""
+    """Ten columns of seeds 0..9; a row per class (at most ten), or ten rows of seeds without classes; uint8 HWC.
+
+    `images(z, class_ids)` makes them: float32 [n, dim], int64 [n] or None -> uint8 [n, height, width, channels].
+    """
     rows = min(len(classes), 10) if classes else 10
     seeds = list(range(10)) * rows if classes else list(range(100))
     class_ids = np.repeat(np.arange(rows, dtype=np.int64), 10) if classes else None
-    return tile(generate(generator, sample_latents(latent, seeds), class_ids, device), columns=10)
+    return tile(images(sample_latents(latent, seeds), class_ids), columns=10)
 
 
 def tile(images: NDArray[np.uint8], *, columns: int) -> NDArray[np.uint8]:

@@ -42,7 +42,9 @@ class ClassBatchNorm(nn.Module):
         """Float32 [n, channels, h, w] -> the same shape."""
         rows = torch.zeros_like(x[:, 0, 0, 0], dtype=torch.int64) if class_id is None else class_id
         normal: Tensor = self.normalise(x)
-        return normal * self.gain(rows)[:, :, None, None] + self.shift(rows)[:, :, None, None]
+        gain: Tensor = self.gain(rows)
+        shift: Tensor = self.shift(rows)
+        return normal * gain[:, :, None, None] + shift[:, :, None, None]
 
 
 class DcganGenerator(Generator):

@@ -1,7 +1,7 @@
 """The multilayer perceptrons of the original paper (Goodfellow et al., 2014): rectifiers against maxout and dropout.
 
-With classes, the generator reads an embedding of the class beside z (Mirza & Osindero, 2014) and the discriminator has one
-logit per class.
+With classes, the generator reads an embedding of the class beside z (Mirza & Osindero, 2014) and the discriminator
+has one logit per class.
 """
 
 import torch

@@ -1,0 +1,64 @@
+"""The model card: what a person should know before they use the bundle."""
+
+from bundle import Manifest
+from training.config import TrainingConfig
+from training.evaluate import FIRST, Evaluation
+
+_MEANING = {
+    "fid": "Fréchet distance to the held-out real images, in the extractor's features (lower is better)",
+    "conditional_accuracy": "images that the extractor's classifier takes for the class asked for",
+    "conditional_accuracy_worst_class": "the same for the class that does worst",
+    "auc_real_against_noise": "how well D's score tells held-out real images from uniform noise (0.5 is chance)",
+    "auc_real_against_generated": "how well D's score tells held-out real images from this generator's",
+}
+
+
+def model_card(manifest: Manifest, evaluation: Evaluation, config: TrainingConfig) -> str:
+    """The bundle's README.md, in Markdown."""
+    image, latent, training = manifest.image, manifest.latent, manifest.training
+    colours = "grey" if image.channels == 1 else "RGB"
+    classes = ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes or ())) or "none"
+    lines = [
+        f"# {manifest.name} {manifest.version}",
+        "",
+        f"![Samples of {manifest.name}: one row per class, one column per seed](samples.png)",
+        "",
+        f"A generative adversarial network for {image.width}x{image.height} {colours} images, trained on "
+        f"`{training.dataset}`. The picture shows seeds 0 to 9, none of them picked.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| latent | {latent.distribution}, {latent.dim} numbers |",
+        f"| classes | {classes} |",
+        f"| truncation | {manifest.truncation.kind or 'not supported'} |",
+        f"| discriminator | {'yes' if manifest.discriminator else 'no'} |",
+        f"| preset | `{training.preset}`: network {config.network}, loss {config.loss} |",
+        f"| images seen | {training.images_seen:,} |",
+        f"| seed, commit | {training.seed}, `{training.git_commit or 'unknown'}` |",
+        f"| licence | {manifest.license} |",
+        "",
+        "## Measured",
+        "",
+        "On the exported graphs, by `gantrain export`. *Real* is what real images score under the same measurement.",
+        "",
+        "| metric | value | real | images | meaning |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, metric in evaluation.metrics.items():
+        real = "" if metric.floor is None else f"{metric.floor:.4g}"
+        lines.append(f"| {name} | {metric.value:.4g} | {real} | {metric.n:,} | {_MEANING[name]} |")
+    if manifest.calibration is not None:
+        error = manifest.calibration.expected_calibration_error
+        lines += [
+            "",
+            f"D's probability is calibrated (Platt) on {manifest.calibration.n:,} held-out real and generated images; "
+            f"its expected calibration error on as many others is {error:.3f}. It answers one question only: is this "
+            "image more like the training set or like this generator? It is no detector of fakes in general.",
+        ]
+    if evaluation.recognised:
+        lines += ["", f"Of the first {FIRST} images of each class, recognised as that class:", ""]
+        lines += ["| " + " | ".join(evaluation.recognised) + " |", "| --- " * len(evaluation.recognised) + "|"]
+        lines += ["| " + " | ".join(str(count) for count in evaluation.recognised.values()) + " |"]
+    extractors = sorted({m.extractor for m in evaluation.metrics.values() if m.extractor})
+    lines += ["", *(f"Feature extractor: SHA-256 `{digest}`." for digest in extractors)]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,245 @@
+"""`gantrain export`: a run's smoothed generator and its discriminator -> a verified model bundle."""
+
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bundle import MANIFEST_FILE, Manifest, read_bundle, sample_latents
+from bundle.manifest import (
+    DiscriminatorSpec,
+    GeneratorSpec,
+    Golden,
+    ImageSpec,
+    TrainingRecord,
+    TruncationSpec,
+    tensor,
+)
+from training.calibration import Calibrated, calibrate
+from training.card import model_card
+from training.data import Split
+from training.errors import ConfigError, ExportError
+from training.evaluate import evaluate
+from training.graphs import (
+    OPSET,
+    PARITY_BATCHES,
+    DiscriminatorGraph,
+    GeneratorGraph,
+    export_graph,
+    require_batch_independence,
+    require_parity,
+)
+from training.metrics.features import Extractor
+from training.players import CLASS_NOT_STATED, OnnxPlayers, TorchPlayers
+from training.report import sample_grid, save_png
+
+GOLDEN_SEEDS = tuple(range(8))
+GOLDEN_TOLERANCE = 2
+"""Grey levels; covers the rounding of another provider, not another model."""
+
+
+@dataclass(frozen=True)
+class BundleOrder:
+    """What the bundle is to be called and to hold; version None takes the next free number."""
+
+    name: str
+    version: int | None = None
+    licence: str = "Apache-2.0"
+    discriminator: bool = True
+
+
+def export(
+    run: Path,
+    split: Split,
+    models: Path,
+    order: BundleOrder,
+    *,
+    extractor: Extractor | None,
+    say: Callable[[str], None],
+) -> Path:
+    """Write the bundle `models/<name>/<version>` and return its folder.
+
+    Everything is built beside its place, read back and verified, and only then renamed. Raises ExportError when a graph
+    does not equal its network or a score depends on its batch mates, ConfigError when the version is taken.
+    """
+    players = TorchPlayers(run, device="cpu")
+    if players.shape != split.held_out.shape:
+        raise ConfigError(f"the run makes {players.shape} images, the data set has {split.held_out.shape}")
+    if players.classes is not None and players.classes != split.held_out.classes:
+        raise ConfigError("the run was trained on other classes than this data set has")
+    version = order.version or _next_version(models / order.name)
+    target = models / order.name / str(version)
+    if target.exists():
+        raise ConfigError(f"{target} exists; a published version is never overwritten")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target.parent))
+    try:
+        _write(unfinished, players, split, replace(order, version=version), extractor, say)
+        unfinished.chmod(0o755)
+        unfinished.rename(target)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return target
+
+
+def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
+    folder: Path,
+    players: TorchPlayers,
+    split: Split,
+    order: BundleOrder,
+    extractor: Extractor | None,
+    say: Callable[[str], None],
+) -> None:
+    files = {"generator.onnx": _export_generator(players, say)}
+    calibrated = None
+    if order.discriminator:
+        calibrated = calibrate(players, split.held_out)
+        record = calibrated.record
+        say(f"calibrated on {record.n} images, expected calibration error {record.expected_calibration_error:.3f}")
+        files["discriminator.onnx"] = _export_discriminator(players, calibrated, split, say)
+    golden_classes = np.arange(len(GOLDEN_SEEDS)) % len(players.classes) if players.classes else None
+    buffer = io.BytesIO()
+    np.save(buffer, players.images(sample_latents(players.latent, GOLDEN_SEEDS), golden_classes), allow_pickle=False)
+    files["golden.npy"] = buffer.getvalue()
+    for file, data in files.items():
+        (folder / file).write_bytes(data)
+    hashes = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+    manifest = _manifest(players, split, order, hashes, calibrated)
+    _write_manifest(folder, manifest)
+    say("measuring the exported graphs")
+    exported = OnnxPlayers(folder)
+    evaluation = evaluate(exported, split, extractor)
+    manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
+    _write_manifest(folder, manifest)
+    save_png(sample_grid(exported.images, players.latent, players.classes), folder / "samples.png")
+    (folder / "README.md").write_text(model_card(manifest, evaluation, players.config), encoding="utf-8")
+    _require_golden(folder)
+
+
+def _export_generator(players: TorchPlayers, say: Callable[[str], None]) -> bytes:
+    module = GeneratorGraph(players.generator)
+
+    def batch(size: int) -> dict[str, Tensor]:
+        inputs = {"z": torch.from_numpy(sample_latents(players.latent, range(size)))}
+        if players.classes:
+            inputs["class_id"] = torch.arange(size) % len(players.classes)
+        return {**inputs, "truncation": torch.linspace(1.0, 0.25, size)}
+
+    graph = export_graph(module, batch(2), ["image"])
+    worst = require_parity(module, graph, {size: batch(size) for size in PARITY_BATCHES})
+    numpy_batch = {key: value.numpy() for key, value in batch(64).items()}
+    row = {key: value[:1] for key, value in numpy_batch.items()}
+    alone = require_batch_independence(graph, row, [{key: value[1:] for key, value in numpy_batch.items()}])
+    say(f"generator.onnx: {len(graph):,} bytes, {worst:g} grey levels from torch, {alone:g} from its row alone")
+    return graph
+
+
+def _export_discriminator(
+    players: TorchPlayers, calibrated: Calibrated, split: Split, say: Callable[[str], None]
+) -> bytes:
+    module = DiscriminatorGraph(players.discriminator, stated=calibrated.stated, not_stated=calibrated.not_stated)
+    real = split.held_out.images
+
+    def batch(size: int, images: NDArray[np.uint8] = real) -> dict[str, Tensor]:
+        inputs = {"image": torch.from_numpy(np.resize(images, (size, *images.shape[1:])))}
+        if players.classes:
+            inputs["class_id"] = torch.arange(size) % (len(players.classes) + 1) + CLASS_NOT_STATED
+        return inputs
+
+    graph = export_graph(module, batch(2), ["logit", "probability", "features"])
+    worst = require_parity(module, graph, {size: batch(size) for size in PARITY_BATCHES})
+    row = {key: value.numpy() for key, value in batch(1).items()}
+    noise = np.random.default_rng(0).integers(0, 256, size=real[:63].shape, dtype=np.uint8)
+    strangers = [real[1:64], noise, np.zeros_like(noise), np.full_like(noise, 255)]
+    mates = [{key: value.numpy() for key, value in batch(len(group), group).items()} for group in strangers]
+    alone = require_batch_independence(graph, row, mates)
+    say(f"discriminator.onnx: {len(graph):,} bytes, {worst:.1e} from torch, {alone:.1e} whoever shares the batch")
+    return graph
+
+
+def _manifest(
+    players: TorchPlayers, split: Split, order: BundleOrder, hashes: dict[str, str], calibrated: Calibrated | None
+) -> Manifest:
+    height, width, channels = players.shape
+    image = tensor("image", "uint8", "batch", height, width, channels)
+    class_input = (tensor("class_id", "int64", "batch"),) if players.classes else ()
+    inputs = (
+        tensor("z", "float32", "batch", players.latent.dim),
+        *class_input,
+        tensor("truncation", "float32", "batch"),
+    )
+    discriminator = None
+    if calibrated is not None:
+        outputs = (
+            tensor("logit", "float32", "batch"),
+            tensor("probability", "float32", "batch"),
+            tensor("features", "float32", "batch", players.discriminator.feature_dim),
+        )
+        discriminator = DiscriminatorSpec(
+            file="discriminator.onnx",
+            sha256=hashes["discriminator.onnx"],
+            inputs=(image, *class_input),
+            outputs=outputs,
+        )
+    return Manifest(
+        schema_version=1,
+        name=order.name,
+        version=order.version or 1,
+        created=datetime.now(UTC).replace(microsecond=0),
+        generator=GeneratorSpec(file="generator.onnx", sha256=hashes["generator.onnx"], inputs=inputs, output=image),
+        discriminator=discriminator,
+        latent=players.latent,
+        image=ImageSpec(height=height, width=width, channels=channels),  # type: ignore[arg-type]  # 1 or 3, validated
+        classes=players.classes,
+        truncation=TruncationSpec(supported=True, kind="scale_z"),
+        calibration=calibrated.record if calibrated else None,
+        golden=Golden(
+            file="golden.npy",
+            sha256=hashes["golden.npy"],
+            seeds=GOLDEN_SEEDS,
+            class_ids=tuple(seed % len(players.classes) for seed in GOLDEN_SEEDS) if players.classes else None,
+            tolerance=GOLDEN_TOLERANCE,
+        ),
+        training=TrainingRecord(
+            preset=players.config.preset,
+            dataset=split.train.name,
+            images_seen=players.state["images_seen"],
+            seed=players.config.seed,
+            git_commit=players.state.get("git_commit"),
+        ),
+        metrics={},
+        license=order.licence,
+        opset=OPSET,
+    )
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    document = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
+
+
+def _require_golden(folder: Path) -> None:
+    """Read the finished bundle as a service would, and make its golden images again."""
+    bundle = read_bundle(folder)
+    golden = bundle.manifest.golden
+    classes = None if golden.class_ids is None else np.array(golden.class_ids, dtype=np.int64)
+    found = OnnxPlayers(folder).images(sample_latents(bundle.manifest.latent, golden.seeds), classes)
+    apart = int(np.abs(found.astype(np.int16) - bundle.golden.astype(np.int16)).max())
+    if apart > golden.tolerance:
+        raise ExportError(f"the bundle makes its golden images {apart} grey levels off")
+
+
+def _next_version(folder: Path) -> int:
+    taken = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
+    return max(taken, default=0) + 1

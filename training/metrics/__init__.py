@@ -1,0 +1,1 @@
+"""Measures of what a generator makes and of what a discriminator knows."""

@@ -1,0 +1,143 @@
+"""The frozen feature extractor: a small classifier of the real images, trained apart from any game.
+
+Its penultimate activations are the space in which FID compares images; its verdict is what conditional accuracy counts.
+A figure means something only beside the extractor it was measured with, so each is kept with the SHA-256 of its file.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from training.data import ImageSet, Sampler
+from training.errors import DataError
+from training.game import to_floats
+
+SHIPPED = Path(__file__).parent / "extractors"
+"""Extractors that come with the trainer, one `<data set>.safetensors` each."""
+
+
+class ExtractorNetwork(nn.Module):
+    """Three convolutions, each halving the map, and a layer of 128 features; any size from 16 pixels up."""
+
+    def __init__(self, *, channels: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 96, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveMaxPool2d(3),
+            nn.Flatten(),
+            nn.Linear(96 * 9, 128),
+            nn.ReLU(),
+        )
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(128, classes)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Float NCHW in [-1, 1] -> features float32 [n, 128] and class logits float32 [n, classes]."""
+        features = self.body(image)
+        return features, self.head(self.dropout(features))
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A trained extractor and where it comes from; `accuracy` is its own on held-out real images."""
+
+    network: ExtractorNetwork
+    dataset: str
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    accuracy: float
+    sha256: str
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Features float64 [n, 128] and the class judged most likely int64 [n] of uint8 [n, h, w, c]."""
+        features, judged = [], []
+        for start in range(0, len(images), 500):
+            with torch.inference_mode():
+                part, logits = self.network(to_floats(images[start : start + 500]))
+            features.append(part.numpy().astype(np.float64))
+            judged.append(logits.argmax(1).numpy())
+        return np.concatenate(features), np.concatenate(judged)
+
+
+def train_extractor(
+    train: ImageSet, held_out: ImageSet, path: Path, *, epochs: int, seed: int, report: Callable[[str], None]
+) -> Extractor:
+    """Train an extractor on `train`, measure it on `held_out`, write it to `path` (safetensors) and load it from there.
+
+    Images are shifted by up to two pixels while training, never flipped. Raises DataError for a set without classes.
+    """
+    if train.labels is None or train.classes is None or held_out.labels is None:
+        raise DataError("an extractor is trained to tell classes apart, and this data set has none")
+    torch.manual_seed(seed)
+    network = ExtractorNetwork(channels=train.shape[2], classes=len(train.classes))
+    batch = 128
+    steps = epochs * len(train) // batch
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=2e-3, total_steps=max(steps, 1))
+    sampler, chance = Sampler(len(train), seed), np.random.default_rng(seed)
+    for step in range(steps):
+        index = sampler.take(batch)
+        shift = chance.integers(-2, 3, size=2)
+        images = torch.roll(to_floats(train.images[index]), tuple(int(s) for s in shift), dims=(2, 3))
+        _, logits = network(images)
+        loss = cross_entropy(logits, torch.from_numpy(train.labels[index]))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+        optimizer.step()
+        schedule.step()
+        if step % 100 == 0:
+            report(f"step {step}/{steps}  loss {loss.item():.3f}")
+    network.eval()
+    unsaved = Extractor(network, train.name, train.shape, train.classes, 0.0, "")
+    accuracy = float((unsaved(held_out.images)[1] == held_out.labels).mean())
+    about = {
+        "dataset": train.name,
+        "shape": list(train.shape),
+        "classes": list(train.classes),
+        "accuracy": accuracy,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), path, metadata={"about": json.dumps(about)})
+    return load_extractor(path)
+
+
+def load_extractor(path: Path) -> Extractor:
+    """Read an extractor file; raises DataError when it is not one."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["about"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dict
+        classes = tuple(about["classes"])
+        height, width, channels = about["shape"]
+        network = ExtractorNetwork(channels=channels, classes=len(classes)).eval()
+        network.load_state_dict(weights)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{path}: not a feature extractor ({type(error).__name__})") from None
+    return Extractor(network, about["dataset"], (height, width, channels), classes, about["accuracy"], digest)
+
+
+def shipped_extractor(data: ImageSet) -> Extractor | None:
+    """The extractor that comes with the trainer for this data set, if there is one."""
+    path = SHIPPED / f"{data.name}.safetensors"
+    if not path.is_file():
+        return None
+    extractor = load_extractor(path)
+    return extractor if extractor.shape == data.shape and extractor.classes == data.classes else None
