@@ -149,7 +149,7 @@ def _parse_idx(data: bytes, dimensions: int, path: Path) -> NDArray[np.uint8]:
     shape = struct.unpack(f">{dimensions}I", data[4:header])
     if len(data) - header != int(np.prod(shape, dtype=np.int64)):
         raise DataError(f"{path}: an IDX file has {len(data) - header} bytes of data, its header says {shape}")
-    return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+    return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape).copy()  # a view of bytes is read-only
 
 
 def _load_folder(path: Path, resolution: int | None) -> Split:

@@ -33,7 +33,7 @@ def play(game: Game, data: ImageSet) -> Iterator[Report]:
     The game may be saved whenever this yields. Raises Diverged when a loss is no longer finite.
     """
     config = game.config
-    images = torch.from_numpy(data.images.copy()).to(game.device)
+    images = torch.from_numpy(data.images).to(game.device)
     labels = None if game.classes is None or data.labels is None else torch.from_numpy(data.labels).to(game.device)
     end, interval = round(config.kimg * 1000), round(config.report_every_kimg * 1000)
     sums, steps, since = torch.zeros(4, device=game.device), 0, game.images_seen

@@ -1,0 +1,87 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bundle import read_bundle
+from tests.training.conftest import DIGITS
+from training.cli import main
+from training.config import TrainingConfig
+
+SMALL = ["--generator-width", "16", "--discriminator-width", "16", "--z-dim", "8", "--batch-size", "20"]
+SHORT = ["--kimg", "0.2", "--report-every-kimg", "0.1", "--sample-every-kimg", "0.1", "--device", "cpu"]
+
+
+def test_every_setting_is_a_flag_of_fit() -> None:
+    help_text = CliRunner().invoke(main, ["fit", "--help"], terminal_width=200).output
+    for name in TrainingConfig.model_fields:
+        assert f"--{name.replace('_', '-')}" in help_text
+
+
+@pytest.mark.parametrize("command", ["fit", "evaluate", "export", "fit-extractor"])
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(main, [command, "--help"])
+    assert result.exit_code == 0
+    assert "--data" in result.output
+
+
+def test_from_data_to_a_bundle_by_commands_alone(tmp_path: Path) -> None:
+    runner, run, models = CliRunner(), str(tmp_path / "run"), tmp_path / "models"
+    fitted = runner.invoke(main, ["fit", "--data", str(DIGITS), "--out", run, *SMALL, *SHORT])
+    assert fitted.exit_code == 0, fitted.output
+    assert "D(x)" in fitted.output
+    assert "D(G(z))" in fitted.output
+    extractor = str(tmp_path / "x.safetensors")
+    trained = runner.invoke(main, ["fit-extractor", "--data", str(DIGITS), "--out", extractor, "--epochs", "1"])
+    assert "right on held-out real images" in trained.output, trained.output
+    exported = runner.invoke(main, ["export", run, "--name", "digits", "--out", str(models), "--extractor", extractor])
+    assert exported.exit_code == 0, exported.output
+    assert read_bundle(models / "digits" / "1").manifest.name == "digits"
+    bundle = str(models / "digits" / "1")
+    measured = runner.invoke(
+        main, ["evaluate", bundle, "--data", str(DIGITS), "--extractor", extractor, "--images", "40", "--json"]
+    )
+    figures = json.loads(measured.stdout)
+    assert figures["metrics"]["conditional_accuracy"]["n"] == 40
+    table = runner.invoke(main, ["evaluate", run, "--data", str(DIGITS), "--images", "40"])
+    assert "auc_real_against_noise" in table.output
+
+
+def test_dry_run_prints_the_settings_and_plays_nothing(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["fit", "--data", str(DIGITS), "--out", str(tmp_path / "run"), "--dry-run"])
+    assert result.exit_code == 0
+    assert "generator_width" in result.output
+    assert "parameters on" in result.output
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["fit", "--data", "/nowhere", "--out", "run"], "no such data directory"),
+        (["fit", "--data", str(DIGITS), "--out", "run", "--batch-size", "1"], "batch_size"),
+        (["evaluate", "/nowhere", "--data", str(DIGITS)], "cannot be read"),
+        (["export", "/nowhere", "--name", "x"], "cannot be read"),
+        (["export", "/nowhere", "--name", "No Good"], "--name"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_exit_status_1(arguments: list[str], complaint: str, tmp_path: Path) -> None:
+    with CliRunner().isolated_filesystem(tmp_path):
+        result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    assert complaint in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("gantrain: ")
+    assert "Traceback" not in result.output
+
+
+def test_device_cuda_without_a_gpu_is_refused(tmp_path: Path) -> None:
+    import torch  # noqa: PLC0415 -- only this test asks for the GPU
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    result = CliRunner().invoke(
+        main, ["fit", "--data", str(DIGITS), "--out", str(tmp_path / "r"), "--device", "cuda", "--dry-run"]
+    )
+    assert result.exit_code == 1
+    assert "no usable GPU" in result.stderr
