@@ -66,9 +66,11 @@ def test_dry_run_prints_the_settings_and_plays_nothing(tmp_path: Path) -> None:
         (["export", "/nowhere", "--name", "No Good"], "--name"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_exit_status_1(arguments: list[str], complaint: str, tmp_path: Path) -> None:
-    with CliRunner().isolated_filesystem(tmp_path):
-        result = CliRunner().invoke(main, arguments)
+def test_what_goes_wrong_is_one_line_and_exit_status_1(
+    arguments: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 1
     assert complaint in result.stderr
     assert result.stderr.splitlines()[-1].startswith("gantrain: ")
