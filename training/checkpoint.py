@@ -45,6 +45,8 @@ def load(path: Path) -> State:
     Only tensors and plain values are unpickled (`weights_only=True`), so a checkpoint cannot run code.
     Raises CheckpointError when there is none.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such run or checkpoint")
     files = checkpoints(path) if path.is_dir() else [path]
     if not files:
         raise CheckpointError(f"{path}: no checkpoint is there")

@@ -61,8 +61,8 @@ def test_dry_run_prints_the_settings_and_plays_nothing(tmp_path: Path) -> None:
     [
         (["fit", "--data", "/nowhere", "--out", "run"], "no such data directory"),
         (["fit", "--data", str(DIGITS), "--out", "run", "--batch-size", "1"], "batch_size"),
-        (["evaluate", "/nowhere", "--data", str(DIGITS)], "cannot be read"),
-        (["export", "/nowhere", "--name", "x"], "cannot be read"),
+        (["evaluate", "/nowhere", "--data", str(DIGITS)], "no such run or checkpoint"),
+        (["export", "/nowhere", "--name", "x"], "no such run or checkpoint"),
         (["export", "/nowhere", "--name", "No Good"], "--name"),
     ],
 )
