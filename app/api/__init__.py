@@ -1,0 +1,1 @@
+"""The HTTP edge: parse, call, respond; the only package that knows FastAPI."""
