@@ -1,0 +1,84 @@
+"""Every Prometheus series of the service, bound to a registry that is given."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""From a small image on a warm CPU (a millisecond or two) to the default deadline (30 s)."""
+_FAST_SECONDS = (0.00025, 0.0005, *_SECONDS[:-2])
+"""For the parts of a request, which on a GPU take fractions of a millisecond."""
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Powers of two, as batch sizes are chosen."""
+_PROBABILITY = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Even steps with the ends drawn finer, where a generator that went wrong shows first."""
+
+
+class Metrics:
+    """One attribute per series; `registry` is fresh for each app, so two apps in a process do not mix."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.requests = Counter(
+            "gan_requests", "Requests answered, by route and status code.", ["endpoint", "code"], registry=registry
+        )
+        self.rejected = Counter(
+            "gan_rejected", "Requests refused, by the code of the problem.", ["reason"], registry=registry
+        )
+        self.images = Counter("gan_images", "Images generated and handed over.", ["model"], registry=registry)
+        self.batches = Counter("gan_batches", "Batches run, of either network.", ["model"], registry=registry)
+        self.queue_depth = Gauge("gan_queue_depth", "Images that wait for a batch.", ["model"], registry=registry)
+        self.inflight_requests = Gauge("gan_inflight_requests", "Requests being worked on.", registry=registry)
+        self.ready = Gauge("gan_ready", "1 while the service takes requests, else 0.", registry=registry)
+        self.model_info = Gauge(
+            "gan_model_info",
+            "1 for each model version being served.",
+            ["name", "version", "digest", "provider"],
+            registry=registry,
+        )
+        self.realness = Histogram(
+            "gan_realness",
+            "Calibrated probability of being real, of generated images that the discriminator judged.",
+            ["model"],
+            buckets=_PROBABILITY,
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "gan_request_seconds", "From the request's first byte to its answer.", buckets=_SECONDS, registry=registry
+        )
+        self.queue_seconds = Histogram(
+            "gan_queue_seconds", "Wait for the first batch.", buckets=_FAST_SECONDS, registry=registry
+        )
+        self.inference_seconds = Histogram(
+            "gan_inference_seconds", "One batch in the engine.", buckets=_FAST_SECONDS, registry=registry
+        )
+        self.encode_seconds = Histogram(
+            "gan_encode_seconds", "Pixels to the answer's bytes.", buckets=_FAST_SECONDS, registry=registry
+        )
+        self.batch_size = Histogram("gan_batch_size", "Images in a batch.", buckets=_ROWS, registry=registry)
+
+    def serve_model(self, name: str, version: int, digest: str, provider: str, queue_depth: Callable[[], int]) -> None:
+        """Announce a model version, with every series of the model at zero; `queue_depth` is asked at each scrape."""
+        self.model_info.labels(name, str(version), digest, provider).set(1)
+        self.queue_depth.labels(name).set_function(queue_depth)
+        self.images.labels(name)
+        self.batches.labels(name)
+
+    def batch_observer(self, model: str) -> "ModelBatches":
+        """A listener for the batchers of a model."""
+        return ModelBatches(self, model)
+
+
+class ModelBatches:
+    """Counts the batches of one model; see batching.BatchObserver."""
+
+    def __init__(self, metrics: Metrics, model: str) -> None:
+        self._batches = metrics.batches.labels(model)
+        self._size = metrics.batch_size
+        self._seconds = metrics.inference_seconds
+
+    def batch_done(self, *, rows: int, inference_s: float) -> None:
+        """See BatchObserver."""
+        self._batches.inc()
+        self._size.observe(rows)
+        self._seconds.observe(inference_s)
