@@ -82,7 +82,7 @@ class Batcher:
         self._engine = engine
         self._max_batch_size = max_batch_size
         self._max_queue_delay_s = max_queue_delay_s
-        self._max_queue_images = max_queue_images
+        self.max_queue_images = max_queue_images
         self._observer = observer
         self._clock = clock
         self._queue: deque[_Job] = deque()
@@ -142,7 +142,7 @@ class Batcher:
                 raise Draining("the service is shutting down")
             if not self.alive:
                 raise NotReady("the model is not being served")
-            if self._waiting + job.rows > self._max_queue_images:
+            if self._waiting + job.rows > self.max_queue_images:
                 wait_s = self._waiting / self._images_per_s if self._images_per_s else 1.0
                 raise QueueFull("the queue of images is full", retry_after_s=min(max(wait_s, 1.0), 60.0))
             self._queue.append(job)
