@@ -92,13 +92,20 @@ class ModelRegistry:
         """
         try:
             for path in _bundle_folders(self._settings.models):
-                model = self._load(path)
-                self._models.setdefault(model.name, {})[model.version] = model
+                model = self.load(path)
+                if (model.name, str(model.version)) != (path.parent.name, path.name):
+                    raise ModelLoadError(f"{path}: the manifest says {model.name}/{model.version}")
                 logger.info("model %s is ready on %s (%s)", model.label, model.provider, model.digest[:12])
             self._default = self._pick_default()
         except BaseException:
             self.close()
             raise
+
+    def load(self, path: Path) -> LiveModel:
+        """Load, verify and warm the one bundle in folder `path`, wherever that lies; raises as load_all."""
+        model = self._load(path)
+        self._models.setdefault(model.name, {})[model.version] = model
+        return model
 
     def get(self, reference: str | None) -> LiveModel:
         """The model of "name" (its highest version), "name@version", or None (the default). Raises ModelNotFound."""
@@ -143,8 +150,6 @@ class ModelRegistry:
         except BundleError as error:
             raise ModelLoadError(str(error)) from None
         manifest = bundle.manifest
-        if (manifest.name, str(manifest.version)) != (path.parent.name, path.name):
-            raise ModelLoadError(f"{path}: the manifest says {manifest.name}/{manifest.version}")
         generator = self._open(bundle.generator)
         discriminator = None
         try:
