@@ -124,7 +124,7 @@ def fit(image: Image.Image, *, height: int, width: int, channels: Literal[1, 3])
         colour = "L"
     elif image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getextrema()[3] != (255, 255):
+        if np.asarray(image)[..., 3].min() < 255:
             changes.append("laid transparency over black")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
         colour = "RGB"

@@ -14,7 +14,7 @@ _SQUARE = bytes.maketrans(b"{}", b"[]")
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 # Longer whole numbers are out of every field's range; int() on them is quadratic, and then an error.
 _MAX_DIGITS = 40
-_HUGE = 10**_MAX_DIGITS
+_HUGE: int = 10**_MAX_DIGITS
 
 
 def parse(body: bytes) -> object:

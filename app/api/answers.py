@@ -1,0 +1,214 @@
+"""Generated images -> the bytes of an answer: JSON, a picture, a zip or an array."""
+
+import base64
+import io
+import time
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import orjson
+
+from app import imaging
+from app.api import negotiation
+from app.generation import GeneratedImage, Generation
+from app.imaging import ImageFormat, PictureFormat
+from app.registry import LiveModel
+
+_EXTENSIONS: Mapping[ImageFormat, str] = {"png": "png", "jpeg": "jpg", "webp": "webp", "npy": "npy"}
+_MAX_HEADER_CHARS = 4096
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How a client wants its images: the media type negotiated, and what the request says of files.
+
+    `truncation` is None where the model has none; `judged` says that `min_realness` was asked for.
+    """
+
+    media_type: str
+    image_format: ImageFormat
+    quality: int
+    as_grid: bool
+    with_latents: bool
+    truncation: float | None
+    judged: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A body with its media type and headers; `encode_s` is the time it took to make."""
+
+    body: bytes
+    media_type: str
+    headers: Mapping[str, str]
+    encode_s: float
+
+
+def compose(request_id: str, model: LiveModel, generation: Generation, how: Presentation) -> Answer:
+    """Encode `generation` as `how` says; computes, so it belongs on a worker thread."""
+    began = time.perf_counter()
+    images = generation.images
+    match how.media_type:
+        case negotiation.JSON:
+            records = _records(images, model, how)
+            if how.as_grid:
+                sheet = _file(images, model, how, how.image_format)
+                extra = {"grid": _grid_record(images, how) | {"data": base64.b64encode(sheet).decode()}}
+            else:
+                extra = {}
+                for record, image in zip(records, images, strict=True):
+                    record["data"] = base64.b64encode(_file([image], model, how, how.image_format)).decode()
+            encode_s = time.perf_counter() - began
+            body = orjson.dumps(_document(request_id, model, generation, records, encode_s) | extra)
+        case negotiation.ZIP:
+            body = _archive(request_id, model, generation, how, began)
+            encode_s = time.perf_counter() - began
+        case negotiation.NPY:
+            body = imaging.encode_npy(np.stack([imaging.grid(_pixels(images))] if how.as_grid else _pixels(images)))
+            encode_s = time.perf_counter() - began
+        case picture:
+            body = _file(images, model, how, cast(PictureFormat, picture.removeprefix("image/")))
+            encode_s = time.perf_counter() - began
+    return Answer(body, how.media_type, _headers(images, model, generation, how, encode_s), encode_s)
+
+
+def image_text(image: GeneratedImage, model: LiveModel, truncation: float | None) -> dict[str, str]:
+    """The text chunks from which a PNG's image can be made again.
+
+    `latent`, the base64 of little-endian float32, stands in for `seed` when there is none.
+    """
+    text = {"model": f"{model.name}@{model.version}", "digest": model.digest}
+    if image.seed is not None:
+        text["seed"] = str(image.seed)
+    else:
+        text["latent"] = base64.b64encode(np.ascontiguousarray(image.latent, dtype="<f4").tobytes()).decode()
+    if image.class_id is not None:
+        text["class_id"] = str(image.class_id)
+    if truncation is not None:
+        text["truncation"] = repr(truncation)
+    return text
+
+
+def server_timing(queue_s: float, inference_s: float, encode_s: float) -> str:
+    """The Server-Timing header; durations in milliseconds, as its specification has them."""
+    parts = {"queue": queue_s, "inference": inference_s, "encode": encode_s}
+    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in parts.items())
+
+
+def _pixels(images: Iterable[GeneratedImage]) -> list[imaging.Pixels]:
+    return [image.pixels for image in images]
+
+
+def _file(images: Sequence[GeneratedImage], model: LiveModel, how: Presentation, image_format: ImageFormat) -> bytes:
+    """One image as a file, or several as a grid."""
+    if len(images) == 1 and not how.as_grid:
+        return imaging.encode(
+            images[0].pixels, image_format, quality=how.quality, text=image_text(images[0], model, how.truncation)
+        )
+    columns: dict[str, list[str]] = {}
+    for image in images:
+        for key, value in image_text(image, model, how.truncation).items():
+            columns.setdefault(key, []).append(value)
+    text = {
+        key: values[0] if key in {"model", "digest", "truncation"} else ",".join(values)
+        for key, values in columns.items()
+    }
+    return imaging.encode(imaging.grid(_pixels(images)), image_format, quality=how.quality, text=text)
+
+
+def _records(images: Sequence[GeneratedImage], model: LiveModel, how: Presentation) -> list[dict[str, Any]]:
+    spec = model.manifest.image
+    records: list[dict[str, Any]] = []
+    for index, image in enumerate(images):
+        record: dict[str, Any] = {
+            "index": index,
+            "seed": image.seed,
+            "class_id": image.class_id,
+            "format": how.image_format,
+            "width": spec.width,
+            "height": spec.height,
+        }
+        if image.realness is not None:
+            record["realness"] = image.realness
+        if how.judged:
+            record["accepted"] = image.accepted
+            record["attempts"] = image.attempts
+        if how.with_latents:
+            record["latent"] = image.latent.tolist()
+        records.append(record)
+    return records
+
+
+def _grid_record(images: Sequence[GeneratedImage], how: Presentation) -> dict[str, Any]:
+    height, width, _ = images[0].pixels.shape
+    columns = imaging.grid_columns(len(images))
+    rows = -(-len(images) // columns)
+    return {
+        "format": how.image_format,
+        "columns": columns,
+        "rows": rows,
+        "width": columns * width,
+        "height": rows * height,
+    }
+
+
+def _document(
+    request_id: str, model: LiveModel, generation: Generation, records: list[dict[str, Any]], encode_s: float
+) -> dict[str, Any]:
+    return {
+        "id": request_id,
+        "model": {"name": model.name, "version": model.version, "digest": model.digest},
+        "images": records,
+        "timings_ms": {
+            "queue": round(generation.queue_s * 1000, 3),
+            "inference": round(generation.inference_s * 1000, 3),
+            "encode": round(encode_s * 1000, 3),
+        },
+    }
+
+
+def _archive(request_id: str, model: LiveModel, generation: Generation, how: Presentation, began: float) -> bytes:
+    """A zip without compression, since its files are compressed: one per image, or the grid, and images.json."""
+    images = generation.images
+    extension = _EXTENSIONS[how.image_format]
+    records = _records(images, model, how)
+    extra: dict[str, Any] = {}
+    files: dict[str, bytes] = {}
+    if how.as_grid:
+        name = f"grid.{extension}"
+        files[name] = _file(images, model, how, how.image_format)
+        extra = {"grid": _grid_record(images, how) | {"file": name}}
+    else:
+        for record, image in zip(records, images, strict=True):
+            name = f"{record['index']:04d}{'' if image.seed is None else f'-seed{image.seed}'}.{extension}"
+            files[name] = _file([image], model, how, how.image_format)
+            record["file"] = name
+    encode_s = time.perf_counter() - began
+    document = _document(request_id, model, generation, records, encode_s) | extra
+    files["images.json"] = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return out.getvalue()
+
+
+def _headers(
+    images: Sequence[GeneratedImage], model: LiveModel, generation: Generation, how: Presentation, encode_s: float
+) -> dict[str, str]:
+    headers = {
+        "Server-Timing": server_timing(generation.queue_s, generation.inference_s, encode_s),
+        "X-Model": f"{model.name}@{model.version}",
+        "Vary": "Accept",
+    }
+    if how.media_type == negotiation.JSON:
+        return headers
+    seeds = [str(image.seed) for image in images if image.seed is not None]
+    lists = {"X-Seed": ",".join(seeds)}
+    if how.judged:
+        lists["X-Accepted"] = ",".join("true" if image.accepted else "false" for image in images)
+    # Proxies refuse long headers; who needs more than this many seeds reads them from JSON or a zip.
+    return headers | {name: value for name, value in lists.items() if 0 < len(value) <= _MAX_HEADER_CHARS}

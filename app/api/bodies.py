@@ -1,0 +1,54 @@
+"""Reading request bodies: media type, encoding, size and time are checked before a byte is parsed."""
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+
+from app.api.problems import ClientGone, RequestTimeout
+from app.api.request_scope import remaining_s
+from app.errors import PayloadTooLarge, UnsupportedMediaType
+
+JSON = "application/json"
+MULTIPART = "multipart/form-data"
+
+
+def require_media_type(request: Request, *allowed: str) -> str:
+    """The body's media type, one of `allowed`.
+
+    Raises UnsupportedMediaType for any other, for none, for JSON that says it is not UTF-8, and for any
+    Content-Encoding: a body that unpacks to more than it weighs would defeat the size limit.
+    """
+    if "content-encoding" in request.headers:
+        raise UnsupportedMediaType("a body must not have a Content-Encoding")
+    essence, _, parameters = request.headers.get("content-type", "").partition(";")
+    media_type = essence.strip().lower()
+    if media_type not in allowed:
+        raise UnsupportedMediaType(f"the Content-Type must be {' or '.join(allowed)}")
+    if media_type == JSON and parameters.strip():
+        name, _, value = parameters.partition("=")
+        if name.strip().lower() != "charset" or value.strip().strip('"').lower() not in {"utf-8", "utf8"}:
+            raise UnsupportedMediaType("JSON must be UTF-8")
+    return media_type
+
+
+async def read_body(request: Request, *, limit_bytes: int, deadline: float) -> bytes:
+    """The whole body, whether its length was declared or it came in chunks.
+
+    Raises PayloadTooLarge as soon as the limit is passed, RequestTimeout when the body is not there by
+    `deadline` (time.monotonic), ClientGone when the client leaves first.
+    """
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared[:20]) > limit_bytes:
+        raise PayloadTooLarge(f"a body may have at most {limit_bytes} bytes")
+    body = bytearray()
+    try:
+        async with asyncio.timeout(remaining_s(deadline)):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise PayloadTooLarge(f"a body may have at most {limit_bytes} bytes")
+    except TimeoutError:
+        raise RequestTimeout("the body did not arrive in time") from None
+    except ClientDisconnect:
+        raise ClientGone("the client closed the connection") from None
+    return bytes(body)

@@ -1,0 +1,104 @@
+"""`GET /images/{model}/{seed}.{ext}`: one image for an <img> tag or a CDN."""
+
+import hashlib
+import re
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import imaging
+from app.api import openapi
+from app.api.answers import image_text, server_timing
+from app.api.request_scope import deadline_of
+from app.api.schemas import ImageQuery, validate
+from app.api.service import Service, service_of, while_wanted
+from app.api.texts import query_values
+from app.errors import FieldError, InvalidRequest, RouteNotFound
+from app.generation import GenerateOrder, generate
+from app.imaging import PictureFormat
+from app.registry import LiveModel
+from bundle.latents import SEED_LIMIT
+
+router = APIRouter(tags=["images"])
+
+_FORMATS: Mapping[str, PictureFormat] = {"png": "png", "jpg": "jpeg", "webp": "webp"}
+_QUALITY = 90
+_SEED = re.compile(r"0|[1-9][0-9]{0,9}")
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@router.get("/images/{model}/{seed}.{ext}", **openapi.IMAGE)
+async def get_image(request: Request, model: str, seed: str, ext: str) -> Response:
+    """The image of a seed, as `POST /generate` makes it; cacheable for ever when the URL names the version."""
+    service = service_of(request)
+    if ext not in _FORMATS:
+        raise RouteNotFound("an image ends in .png, .jpg or .webp")
+    service.lifecycle.require_ready()
+    deadline = deadline_of(request, service.settings.request_timeout_s)
+    number = _seed(seed)
+    query = validate(ImageQuery, query_values(request.query_params.multi_items()), max_images=1)
+    live = service.registry.get(model)
+    etag = _etag(live, number, query, ext)
+    headers = {
+        "ETag": etag,
+        "Cache-Control": _FOR_EVER if "@" in model else "public, no-cache",
+        "X-Model": live.label,
+        "X-Seed": str(number),
+    }
+    if _matches(request.headers.getlist("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    order = GenerateOrder(
+        model=live,
+        seeds=[number],
+        latents=None,
+        class_ids=None if query.class_id is None else [query.class_id],
+        truncation=query.truncation,
+    )
+    work = _make(service, order, _FORMATS[ext], deadline)
+    response = await while_wanted(request, work, deadline=deadline)
+    response.headers.update(headers)
+    return response
+
+
+async def _make(service: Service, order: GenerateOrder, image_format: PictureFormat, deadline: float) -> Response:
+    model = order.model
+    generation = await generate(order, deadline=deadline)
+    image = generation.images[0]
+    truncation = None
+    if model.manifest.truncation.supported:
+        truncation = 1.0 if order.truncation is None else order.truncation
+    began = time.perf_counter()
+    text = image_text(image, model, truncation)
+    body = await service.workers.run(imaging.encode, image.pixels, image_format, quality=_QUALITY, text=text)
+    encode_s = time.perf_counter() - began
+    service.count(model, generation, encode_s=encode_s)
+    timing = server_timing(generation.queue_s, generation.inference_s, encode_s)
+    return Response(body, media_type=f"image/{image_format}", headers={"Server-Timing": timing})
+
+
+def _seed(text: str) -> int:
+    """A seed in its one decimal spelling, so that an image has one URL."""
+    if _SEED.fullmatch(text) and int(text) < SEED_LIMIT:
+        return int(text)
+    raise InvalidRequest(
+        "the request is not valid", [FieldError("seed", f"must be a whole number from 0 to {SEED_LIMIT - 1}")]
+    )
+
+
+def _etag(model: LiveModel, seed: int, query: ImageQuery, ext: str) -> str:
+    """A strong validator from all that the bytes depend on, so that a match costs no inference.
+
+    That is the bundle, the provider (which rounds in its own way), the request, and the encoder.
+    """
+    parts = (model.digest, model.provider, seed, query.class_id, query.truncation, ext, version("pillow"), _QUALITY)
+    return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
+
+
+def _matches(headers: list[str], etag: str) -> bool:
+    """Whether If-None-Match names the entity; the comparison is the weak one (RFC 9110, section 13.1.2)."""
+    tags = [tag.strip().removeprefix("W/") for header in headers for tag in header.split(",")]
+    return "*" in tags or etag in tags

@@ -1,0 +1,208 @@
+"""The OpenAPI page: what each route says of itself beside its code, and the document as a whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.responses import Response
+
+from app import __version__
+from app.api import problems, responses
+from app.api.negotiation import NPY, PICTURES, ZIP
+from app.api.schemas import DiscriminateRequest, GenerateRequest
+
+_REF = "#/components/schemas/{model}"
+_ANY_FILE = {"schema": {"type": "string", "format": "binary"}}
+_DESCRIPTION = """\
+Images from a generative adversarial network: the same seed, class and model make the same image, every time.
+
+A model may come **without a discriminator**, or be served without it (`GANSERVE_DISCRIMINATOR=off`): then
+`POST /discriminate`, `best_of`, `min_realness` and `include: [realness]` answer 404 `discriminator_unavailable`.
+
+Every failure is an `application/problem+json` body (RFC 9457) whose `code` is stable.
+Send `X-Request-Id` to name a request and `X-Request-Timeout-Ms` to shorten its deadline.
+"""
+_TAGS = [
+    {"name": "images", "description": "Generated images."},
+    {"name": "realness", "description": "The discriminator's verdict; optional, see above."},
+    {"name": "models", "description": "What is served."},
+    {"name": "health", "description": "For supervisors and Prometheus; probes are never behind a key."},
+]
+_GENERATE_EXAMPLES = {
+    "one": {"summary": "One image of class 7", "value": {"seed": 42, "class_id": 7}},
+    "fresh": {"summary": "Four fresh images", "value": {"n": 4}},
+    "grid": {"summary": "A sheet of nine", "value": {"seeds": [1, 2, 3, 4, 5, 6, 7, 8, 9], "layout": "grid"}},
+    "best": {"summary": "The most real of eight", "value": {"seed": 42, "best_of": 8, "include": ["realness"]}},
+    "webp": {"summary": "Small files", "value": {"n": 2, "format": "webp", "quality": 70, "truncation": 0.7}},
+}
+_FORM = {
+    "type": "object",
+    "required": ["images"],
+    "properties": {
+        "images": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
+        "class_id": {"type": "array", "items": {"type": "integer", "minimum": 0}},
+        "model": {"type": "string"},
+        "include": {"type": "array", "items": {"type": "string", "enum": ["features"]}},
+    },
+}
+_HEADERS = {
+    "X-Request-Id": {"description": "The request's id.", "schema": {"type": "string"}},
+    "X-Model": {"description": "name@version.", "schema": {"type": "string"}},
+    "Server-Timing": {"description": "Milliseconds in queue, inference and encode.", "schema": {"type": "string"}},
+}
+_TIMEOUT = {
+    "name": "X-Request-Timeout-Ms",
+    "in": "header",
+    "required": False,
+    "description": "Shortens the deadline; past it the answer is 504 and queued work is not run.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+_TITLES: Mapping[int, str] = {
+    400: "invalid_json: not JSON, bad UTF-8, duplicate keys, or nested too deep",
+    401: "unauthorized: no valid key, where keys are set",
+    404: "model_not_found or discriminator_unavailable",
+    406: "not_acceptable: no representation that the client accepts",
+    408: "request_timeout: the body did not arrive in time",
+    413: "payload_too_large: the body, or an image's pixels, over the limit",
+    415: "unsupported_media_type: the Content-Type, any Content-Encoding, or an upload that is no PNG, JPEG or WebP",
+    422: "invalid_request (errors says what) or invalid_image",
+    429: "rate_limited: Retry-After says when to come back",
+    500: "model_error or internal_error: details are in the log alone",
+    503: "queue_full, not_ready, draining or not_live",
+    504: "deadline_exceeded",
+}
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    content = {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
+    return {status: {"description": _TITLES[status], "content": content} for status in statuses}
+
+
+def _body(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": dict(content)}, "parameters": [_TIMEOUT]}
+
+
+GENERATE: dict[str, Any] = {
+    "operation_id": "generate",
+    "summary": "Generate images",
+    "openapi_extra": _body(
+        {"application/json": {"schema": {"$ref": _REF.format(model="GenerateRequest")}, "examples": _GENERATE_EXAMPLES}}
+    ),
+    "responses": {
+        200: {
+            "model": responses.GenerateResponse,
+            "description": "JSON, one picture (for one image or a grid), a zip, or a uint8 array [N,H,W,C].",
+            "headers": {
+                **_HEADERS,
+                "X-Seed": {"description": "Seeds, in binary answers.", "schema": {"type": "string"}},
+                "X-Accepted": {"description": "With min_realness, in binary answers.", "schema": {"type": "string"}},
+            },
+            "content": dict.fromkeys((*PICTURES, ZIP, NPY), _ANY_FILE),
+        },
+        **_problems(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
+    },
+}
+IMAGE: dict[str, Any] = {
+    "operation_id": "getImage",
+    "summary": "The image of a seed",
+    "openapi_extra": {
+        "parameters": [
+            {"name": "class_id", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 0}},
+            {
+                "name": "truncation",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "number", "minimum": 0, "maximum": 1},
+            },
+            _TIMEOUT,
+        ]
+    },
+    "response_class": Response,
+    "responses": {
+        200: {
+            "description": "The image.",
+            "headers": {**_HEADERS, "ETag": {"description": "Strong.", "schema": {"type": "string"}}},
+            "content": dict.fromkeys(PICTURES, _ANY_FILE),
+        },
+        304: {"description": "If-None-Match names this very image."},
+        **_problems(401, 404, 422, 429, 500, 503, 504),
+    },
+}
+DISCRIMINATE: dict[str, Any] = {
+    "operation_id": "discriminate",
+    "summary": "Score images",
+    "openapi_extra": _body(
+        {
+            "multipart/form-data": {"schema": _FORM},
+            "application/json": {"schema": {"$ref": _REF.format(model="DiscriminateRequest")}},
+        }
+    ),
+    "responses": {
+        200: {"model": responses.DiscriminateResponse, "description": "One result per image, in order."},
+        **_problems(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
+    },
+}
+MODELS: dict[str, Any] = {
+    "operation_id": "listModels",
+    "summary": "Models being served",
+    "responses": {200: {"model": responses.ModelsResponse}, **_problems(401, 429, 503)},
+}
+MODEL: dict[str, Any] = {
+    "operation_id": "getModel",
+    "summary": "One model",
+    "responses": {200: {"model": responses.ModelResponse}, **_problems(401, 404, 429, 503)},
+}
+LIVEZ: dict[str, Any] = {
+    "operation_id": "livez",
+    "summary": "Liveness",
+    "responses": {200: {"model": responses.LiveResponse}, **_problems(503)},
+}
+READYZ: dict[str, Any] = {
+    "operation_id": "readyz",
+    "summary": "Readiness",
+    "responses": {200: {"model": responses.ReadyResponse}, **_problems(503)},
+}
+HEALTHZ: dict[str, Any] = READYZ | {"operation_id": "healthz", "summary": "Liveness and readiness"}
+METRICS: dict[str, Any] = {
+    "operation_id": "metrics",
+    "summary": "Prometheus metrics",
+    "response_class": Response,
+    "responses": {
+        200: {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    },
+}
+
+
+def document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
+    """The whole OpenAPI document; `with_keys` says that a key is asked for."""
+    found = get_openapi(
+        title="ganserve",
+        version=__version__,
+        summary="Images from generative adversarial networks",
+        description=_DESCRIPTION,
+        routes=app.routes,
+        tags=_TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    bodies = [
+        (GenerateRequest, "validation"),
+        (DiscriminateRequest, "validation"),
+        (problems.ProblemBody, "validation"),
+    ]
+    _, schemas = models_json_schema(bodies, ref_template=_REF)  # type: ignore[arg-type]  # a Literal in a list
+    components = found.setdefault("components", {})
+    named = components.setdefault("schemas", {})
+    named.update(schemas["$defs"])
+    named["Problem"] = named.pop("ProblemBody")
+    # The framework's own validation answers do not exist here: every failure is a Problem.
+    for unused in ("HTTPValidationError", "ValidationError"):
+        named.pop(unused, None)
+    if with_keys:
+        components["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        found["security"] = [{"bearer": []}, {"header": []}]
+    return found

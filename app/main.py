@@ -1,0 +1,124 @@
+"""The composition root: settings in, a wired app out; nothing else makes anything."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from app.api import discriminate, docs, generate, health, images, metrics, models, openapi
+from app.api.keys import KeyMiddleware, read_keys
+from app.api.lifecycle import Lifecycle
+from app.api.rate_limit import RateLimitMiddleware, TokenBuckets
+from app.api.request_scope import HeadMiddleware, RequestMiddleware
+from app.api.service import Service
+from app.api.workers import Workers
+from app.engines.onnx import open_engine as open_onnx_engine
+from app.errors import StartupError
+from app.metrics import Metrics
+from app.registry import ModelRegistry, OpenEngine
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_EDGE_THREADS = 4
+# A batch that is running may end; past this the process leaves without it.
+_CLOSE_TIMEOUT_S = 5.0
+
+
+def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine) -> FastAPI:
+    """An app for these settings, independent of every other one in the process.
+
+    Models load on a thread once the app starts, so that `/livez` answers meanwhile; `app.state.service.lifecycle`
+    says how that went. Raises SettingsError when the file of API keys is of no use.
+    """
+    series = Metrics(CollectorRegistry())
+    registry = ModelRegistry(settings, open_engine, series.batch_observer)
+    service = Service(settings, registry, series, Lifecycle(), Workers(_EDGE_THREADS))
+    keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
+    app = FastAPI(title="ganserve", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
+    app.state.service = service
+    app.openapi = lambda: _document(app, with_keys=keys is not None)  # type: ignore[method-assign]  # FastAPI's own way
+    app.add_exception_handler(HTTPException, _reraise)
+    # The last one added is the first to see a request.
+    if settings.rate_limit_per_s is not None:
+        buckets = TokenBuckets(settings.rate_limit_per_s, settings.rate_limit_burst)
+        app.add_middleware(RateLimitMiddleware, buckets=buckets, by_key=keys is not None)
+    if keys is not None:
+        app.add_middleware(KeyMiddleware, digests=keys)
+    app.add_middleware(RequestMiddleware, lifecycle=service.lifecycle, metrics=series)
+    app.add_middleware(HeadMiddleware)
+    for routes in (generate, discriminate, images, models, health, docs):
+        app.include_router(routes.router)
+    if settings.metrics_port is None:
+        app.include_router(metrics.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    lifecycle, registry, series = service.lifecycle, service.registry, service.metrics
+    series.ready.set_function(lambda: float(lifecycle.loaded and not lifecycle.draining and registry.alive))
+    series.inflight_requests.set_function(lambda: lifecycle.in_flight)
+    loop = asyncio.get_running_loop()
+    _on_thread(loop, "loader", lambda: _load(service), lifecycle.settle)
+    yield
+    lifecycle.begin_drain()
+    service.workers.close()
+    closed = asyncio.Event()
+    _on_thread(loop, "closer", registry.close, lambda _: closed.set())
+    try:
+        await asyncio.wait_for(closed.wait(), _CLOSE_TIMEOUT_S)
+    except TimeoutError:
+        logger.error("a model is still busy after %.0f s; leaving without it", _CLOSE_TIMEOUT_S)
+
+
+def _load(service: Service) -> None:
+    service.registry.load_all()
+    for model in service.registry.models():
+        service.metrics.serve_model(
+            model.name, model.version, model.digest, model.provider, _depth(service.registry, model.name)
+        )
+
+
+def _depth(registry: ModelRegistry, name: str) -> Callable[[], int]:
+    return lambda: registry.queue_depth(name)
+
+
+def _on_thread(
+    loop: asyncio.AbstractEventLoop, name: str, work: Callable[[], None], done: Callable[[Exception | None], None]
+) -> None:
+    """Run `work` on a thread that no exit waits for; `done` hears on the loop what it raised, or None."""
+
+    def run() -> None:
+        failure: Exception | None = None
+        try:
+            work()
+        except Exception as error:  # whatever it is, it has to reach the one who waits
+            failure = error
+            if not isinstance(error, StartupError):
+                logger.exception("the %s failed", name)
+        try:
+            loop.call_soon_threadsafe(done, failure)
+        except RuntimeError:  # the loop has ended: nobody waits any more
+            logger.debug("the %s outlived the event loop", name)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+
+
+async def _reraise(_: Request, error: Exception) -> NoReturn:
+    """Let RequestMiddleware make one kind of problem of everything, the framework's own exceptions included."""
+    raise error
+
+
+def _document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        app.openapi_schema = openapi.document(app, with_keys=with_keys)
+    return app.openapi_schema
