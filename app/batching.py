@@ -158,12 +158,16 @@ class Batcher:
                     self._queue.remove(job)
 
     def _work(self) -> None:
+        batch: list[_Slice] | None = []
         try:
             while (batch := self._next_batch()) is not None:
                 self._run(batch)
         except BaseException:
             logger.exception("the batcher died")
-            self._fail_waiting(NotReady("the model is not being served"))
+            gone = NotReady("the model is not being served")
+            for part in batch or ():
+                _answer(part.job, gone)
+            self._fail_waiting(gone)
         else:
             self._fail_waiting(Draining("the service is shutting down"))
 
