@@ -134,7 +134,7 @@ def _records(images: Sequence[GeneratedImage], model: LiveModel, how: Presentati
         if image.realness is not None:
             record["realness"] = image.realness
         if how.judged:
-            record["accepted"] = image.accepted
+            record["accepted"] = bool(image.accepted)
             record["attempts"] = image.attempts
         if how.with_latents:
             record["latent"] = image.latent.tolist()
