@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batching import BatchResult
+from app.engines.feeds import discriminator_inputs
 from app.errors import DiscriminatorUnavailable, FieldError, InvalidRequest, ModelFailure
-from app.registry import LiveModel, discriminator_inputs
+from app.registry import LiveModel
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from app.batching import BatchResult
 from app.discrimination import probabilities, require_classes
+from app.engines.feeds import generator_inputs
 from app.errors import DiscriminatorUnavailable, FieldError, InvalidRequest
-from app.registry import LiveModel, generator_inputs
+from app.registry import LiveModel
 from bundle import LatentSpec, classes_of, sample_latents
 from bundle.latents import SEED_LIMIT
 

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.batching import Batcher, BatchObserver
+from app.engines.admission import admit_discriminator, admit_generator
 from app.engines.base import Engine
 from app.errors import ModelLoadError, ModelNotFound
 from app.settings import Settings
-from bundle import Bundle, BundleError, Manifest, read_bundle, sample_latents
+from bundle import BundleError, Manifest, read_bundle
 
 logger = logging.getLogger(__name__)
 
 PREFERRED_DEFAULT = "mnist"
 _REFERENCE = re.compile(r"([a-z0-9-]{1,63})(?:@([1-9][0-9]{0,8}))?")
-_WARM_UP_ROWS = (1, 2)
 
 
 class OpenEngine(Protocol):
@@ -149,35 +146,32 @@ class ModelRegistry:
             bundle = read_bundle(path)
         except BundleError as error:
             raise ModelLoadError(str(error)) from None
-        manifest = bundle.manifest
-        generator = self._open(bundle.generator)
-        discriminator = None
-        try:
-            _require_golden(bundle, generator)
-            if bundle.discriminator is not None and self._settings.discriminator:
-                discriminator = self._open(bundle.discriminator)
-                _warm_up_discriminator(bundle, discriminator)
-        except BaseException:
-            generator.close()
-            if discriminator is not None:
-                discriminator.close()
-            raise
-        return LiveModel(
-            path=path,
-            manifest=manifest,
-            digest=bundle.digest,
-            provider=generator.provider,
-            generator=self._batcher(generator, manifest.name),
-            discriminator=self._batcher(discriminator, manifest.name) if discriminator is not None else None,
+        name, limit = bundle.manifest.name, self._settings.max_batch_size
+        generator = self._open(
+            bundle.generator, name, lambda engine: admit_generator(bundle, engine, max_batch_size=limit)
         )
+        discriminator = None
+        if bundle.discriminator is not None and self._settings.discriminator:
+            try:
+                discriminator = self._open(
+                    bundle.discriminator, name, lambda engine: admit_discriminator(bundle, engine, max_batch_size=limit)
+                )
+            except BaseException:
+                generator.close()
+                raise
+        return LiveModel(path, bundle.manifest, bundle.digest, generator.provider, generator, discriminator)
 
-    def _open(self, graph: bytes) -> Engine:
-        return self._open_engine(graph, device=self._settings.device, threads=self._settings.threads)
-
-    def _batcher(self, engine: Engine, name: str) -> Batcher:
+    def _open(self, graph: bytes, name: str, admit: Callable[[Engine], int]) -> Batcher:
+        """A batcher in front of an engine that was admitted, at the batch size that it was admitted for."""
+        engine = self._open_engine(graph, device=self._settings.device, threads=self._settings.threads)
+        try:
+            batch_size = admit(engine)
+        except BaseException:
+            engine.close()
+            raise
         return Batcher(
             engine,
-            max_batch_size=self._settings.max_batch_size,
+            max_batch_size=batch_size,
             max_queue_delay_s=self._settings.max_queue_delay_ms / 1000,
             max_queue_images=self._settings.max_queue_images,
             observer=self._observe(name),
@@ -193,28 +187,6 @@ class ModelRegistry:
                 raise ModelLoadError(f"the default model {wanted!r} is not among {served}") from None
             return wanted
         return PREFERRED_DEFAULT if PREFERRED_DEFAULT in self._models else min(self._models)
-
-
-def generator_inputs(
-    manifest: Manifest, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None, truncation: float
-) -> dict[str, NDArray[np.generic]]:
-    """What the generator graph takes for latent rows `z`, float32 [n, dim], with one truncation psi for all."""
-    inputs: dict[str, NDArray[np.generic]] = {"z": z}
-    if manifest.classes is not None and class_ids is not None:
-        inputs["class_id"] = class_ids
-    if manifest.truncation.supported:
-        inputs["truncation"] = np.full(len(z), truncation, dtype=np.float32)
-    return inputs
-
-
-def discriminator_inputs(
-    manifest: Manifest, pixels: NDArray[np.uint8], class_ids: NDArray[np.int64] | None
-) -> dict[str, NDArray[np.generic]]:
-    """What the discriminator graph takes for pixels uint8 [n, h, w, c]; without classes, -1: "not stated"."""
-    inputs: dict[str, NDArray[np.generic]] = {"image": pixels}
-    if manifest.classes is not None:
-        inputs["class_id"] = np.full(len(pixels), -1, dtype=np.int64) if class_ids is None else class_ids
-    return inputs
 
 
 def _bundle_folders(models: Path) -> Sequence[Path]:
@@ -234,35 +206,3 @@ def _versions(models: Path) -> Iterator[Path]:
             for version in name.iterdir():
                 if version.is_dir() and re.fullmatch(r"[1-9][0-9]{0,8}", version.name):
                     yield version
-
-
-def _require_golden(bundle: Bundle, engine: Engine) -> None:
-    """Make the golden images, which warms the engine too, and compare: a graph can load and yet be wrong."""
-    golden, manifest = bundle.manifest.golden, bundle.manifest
-    z = sample_latents(manifest.latent, golden.seeds)
-    classes = None if golden.class_ids is None else np.array(golden.class_ids, dtype=np.int64)
-    inputs = generator_inputs(manifest, z, classes, 1.0)
-    images = _run(bundle, engine, inputs)["image"]
-    if images.shape != bundle.golden.shape or images.dtype != np.uint8:
-        raise ModelLoadError(f"{bundle.path}: the generator makes {images.dtype}{list(images.shape)} images")
-    apart = int(np.abs(images.astype(np.int16) - bundle.golden.astype(np.int16)).max())
-    if apart > golden.tolerance:
-        raise ModelLoadError(
-            f"{bundle.path}: the golden images come out {apart} grey levels off, {golden.tolerance} are allowed"
-        )
-    for rows in _WARM_UP_ROWS:
-        _run(bundle, engine, {name: values[:rows] for name, values in inputs.items()})
-
-
-def _warm_up_discriminator(bundle: Bundle, engine: Engine) -> None:
-    for rows in _WARM_UP_ROWS:
-        outputs = _run(bundle, engine, discriminator_inputs(bundle.manifest, bundle.golden[:rows], None))
-        if not all(np.isfinite(values).all() for values in outputs.values()):
-            raise ModelLoadError(f"{bundle.path}: the discriminator's scores of the golden images are not finite")
-
-
-def _run(bundle: Bundle, engine: Engine, inputs: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-    try:
-        return engine.run(inputs)
-    except Exception as error:  # an engine raises what its library raises
-        raise ModelLoadError(f"{bundle.path}: a graph cannot be run: {type(error).__name__}") from error

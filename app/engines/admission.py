@@ -1,0 +1,82 @@
+"""What a bundle's networks must show before they may serve, which warms them up as well."""
+
+import logging
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.engines.base import Arrays, Engine
+from app.engines.feeds import discriminator_inputs, generator_inputs
+from app.engines.invariance import batch_invariant
+from app.errors import ModelLoadError
+from bundle import Bundle, classes_of, sample_latents
+
+logger = logging.getLogger(__name__)
+
+_BIT_EQUAL_PROVIDER = "CPUExecutionProvider"
+"""Where a row's bits are promised, whatever the batch; other providers promise a tolerance."""
+_TRIED_PIXELS = 2**16
+_TRIED_ROWS = (4, 64)
+"""Least and most; between them as many rows as make up _TRIED_PIXELS, for it is pixels that tip over."""
+
+
+def admit_generator(bundle: Bundle, engine: Engine, *, max_batch_size: int) -> int:
+    """Make the golden images and compare: a graph can load and yet be wrong. Returns the batch size to run it at.
+
+    Raises ModelLoadError when the images are others, or the graph cannot be run.
+    """
+    golden, manifest = bundle.manifest.golden, bundle.manifest
+    classes = None if golden.class_ids is None else np.array(golden.class_ids, dtype=np.int64)
+    inputs = generator_inputs(manifest, sample_latents(manifest.latent, golden.seeds), classes, 1.0)
+    images = _run(bundle, engine, inputs)["image"]
+    if images.shape != bundle.golden.shape or images.dtype != np.uint8:
+        raise ModelLoadError(f"{bundle.path}: the generator makes {images.dtype}{list(images.shape)} images")
+    apart = int(np.abs(images.astype(np.int16) - bundle.golden.astype(np.int16)).max())
+    if apart > golden.tolerance:
+        raise ModelLoadError(
+            f"{bundle.path}: the golden images come out {apart} grey levels off, {golden.tolerance} are allowed"
+        )
+    least, most = _TRIED_ROWS
+    rows = min(max(_TRIED_PIXELS // (manifest.image.height * manifest.image.width), least), most)
+    z = sample_latents(manifest.latent, range(rows))
+    tried = generator_inputs(manifest, z, classes_of(z, len(manifest.classes)) if manifest.classes else None, 1.0)
+    return _steady_batch_size(bundle, engine, tried, max_batch_size)
+
+
+def admit_discriminator(bundle: Bundle, engine: Engine, *, max_batch_size: int) -> int:
+    """Score the golden images. Returns the batch size to run it at.
+
+    Raises ModelLoadError when a score is not finite, or the graph cannot be run.
+    """
+    inputs = discriminator_inputs(bundle.manifest, bundle.golden, None)
+    if not all(np.isfinite(values).all() for values in _run(bundle, engine, inputs).values()):
+        raise ModelLoadError(f"{bundle.path}: the discriminator's scores of the golden images are not finite")
+    return _steady_batch_size(bundle, engine, inputs, max_batch_size)
+
+
+def _steady_batch_size(bundle: Bundle, engine: Engine, rows: Arrays, max_batch_size: int) -> int:
+    """`max_batch_size`, or 1 where bits are promised and a batch would change a row's."""
+    if engine.provider != _BIT_EQUAL_PROVIDER:
+        for size in sorted({1, 2, max_batch_size}):
+            _run(bundle, engine, {name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()})
+        return max_batch_size
+    try:
+        steady = batch_invariant(engine, rows, max_batch_size=max_batch_size)
+    except Exception as error:  # as in _run
+        raise _cannot_run(bundle, error) from error
+    if steady:
+        return max_batch_size
+    logger.warning("%s: a network rounds otherwise in batches here; its rows are run one at a time", bundle.path)
+    return 1
+
+
+def _run(bundle: Bundle, engine: Engine, inputs: Arrays) -> dict[str, NDArray[Any]]:
+    try:
+        return engine.run(inputs)
+    except Exception as error:  # an engine raises what its library raises
+        raise _cannot_run(bundle, error) from error
+
+
+def _cannot_run(bundle: Bundle, error: Exception) -> ModelLoadError:
+    return ModelLoadError(f"{bundle.path}: a graph cannot be run: {type(error).__name__}")
