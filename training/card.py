@@ -33,6 +33,7 @@ def model_card(manifest: Manifest, evaluation: Evaluation, config: TrainingConfi
         f"| truncation | {manifest.truncation.kind or 'not supported'} |",
         f"| discriminator | {'yes' if manifest.discriminator else 'no'} |",
         f"| preset | `{training.preset}`: network {config.network}, loss {config.loss} |",
+        *([f"| changed from the preset | {changed} |"] if (changed := _changed(config)) else []),
         f"| images seen | {training.images_seen:,} |",
         f"| seed, commit | {training.seed}, `{training.git_commit or 'unknown'}` |",
         f"| licence | {manifest.license} |",
@@ -62,3 +63,13 @@ def model_card(manifest: Manifest, evaluation: Evaluation, config: TrainingConfi
     extractors = sorted({m.extractor for m in evaluation.metrics.values() if m.extractor})
     lines += ["", *(f"Feature extractor: SHA-256 `{digest}`." for digest in extractors)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _changed(config: TrainingConfig) -> str:
+    """The settings of the game in which a run departs from its preset; where and how it ran is left out."""
+    before = TrainingConfig.from_preset(config.preset, data=config.data).model_dump()
+    now = config.model_dump()
+    return ", ".join(f"{name} {now[name]}" for name in now if now[name] != before[name] and name not in _ABOUT_THE_RUN)
+
+
+_ABOUT_THE_RUN = {"data", "resolution", "seed", "device", "threads", "report_every_kimg", "sample_every_kimg"}

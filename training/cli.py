@@ -50,6 +50,7 @@ _FLAGS: dict[str, Any] = {
     "kimg": click.FLOAT,
     "batch_size": click.INT,
     "d_steps": click.INT,
+    "noise_share": click.FLOAT,
     "g_lr": click.FLOAT,
     "d_lr": click.FLOAT,
     "beta1": click.FLOAT,

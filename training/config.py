@@ -29,6 +29,9 @@ class TrainingConfig(BaseModel):
     kimg: PositiveFloat = Field(description="Length of the run.")
     batch_size: Annotated[PositiveInt, Field(ge=2)] = Field(64, description="Images per step.")
     d_steps: PositiveInt = Field(1, description="Steps of D per step of G (k in the paper's algorithm 1).")
+    noise_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="Share of D's generated images that are uniform noise instead, so that D rejects noise too."
+    )
     g_lr: PositiveFloat = Field(description="Adam's learning rate for G.")
     d_lr: PositiveFloat = Field(description="Adam's learning rate for D.")
     beta1: Annotated[NonNegativeFloat, Field(lt=1)] = Field(description="Adam's first decay rate, for both.")
@@ -90,7 +93,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "loss": "non-saturating",
         "generator_width": 96,
         "discriminator_width": 64,
-        "kimg": 2000.0,
+        "kimg": 1200.0,
         "g_lr": 2e-4,
         "d_lr": 4e-4,
         "beta1": 0.0,

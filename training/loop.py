@@ -65,13 +65,17 @@ def _discriminator_step(game: Game, images: Tensor, labels: Tensor | None) -> tu
     z, fake_class = game.draw(game.config.batch_size)
     with torch.no_grad():
         fake = game.generator(z, fake_class)
+    noisy = round(game.config.noise_share * game.config.batch_size)
+    if noisy:
+        # G leaves noise behind early on, and D, seeing no more of it, comes to call it real.
+        fake[:noisy] = (torch.rand(fake[:noisy].shape, generator=game.noise) * 2 - 1).to(fake)
     real_logits, fake_logits = game.discriminator(real, real_class), game.discriminator(fake, fake_class)
     loss = discriminator_loss(real_logits, fake_logits)
     game.d_optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
     game.d_optimizer.step()
     game.images_seen += game.config.batch_size
-    return loss.detach(), real_logits.detach().sigmoid().mean(), fake_logits.detach().sigmoid().mean()
+    return loss.detach(), real_logits.detach().sigmoid().mean(), fake_logits[noisy:].detach().sigmoid().mean()
 
 
 def _generator_step(game: Game) -> Tensor:

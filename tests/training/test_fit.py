@@ -131,3 +131,16 @@ def test_a_wrong_setting_is_refused_by_name() -> None:
         type(small_config()).from_preset("nonsense", data=DIGITS)
     with pytest.raises(ConfigError, match="threads"):
         small_config(threads=-1)
+
+
+def test_a_share_of_what_d_sees_as_generated_is_uniform_noise(digits: Split) -> None:
+    game = new_game(small_config(kimg=0.02, report_every_kimg=0.02, noise_share=0.25), digits.train)
+    seen: list[torch.Tensor] = []
+    hook = game.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    list(play(game, digits.train))
+    hook.remove()
+    _, fake, for_generator = seen
+    spread = fake.flatten(1).std(dim=1)
+    assert spread[:5] == pytest.approx(3**-0.5, abs=0.05)  # the deviation of a uniform in [-1, 1]
+    assert spread[5:].max() < 0.2  # a fresh generator paints grey
+    assert for_generator.flatten(1).std(dim=1).max() < 0.2
