@@ -89,6 +89,7 @@ class Batcher:
         self._waiting = 0
         self._images_per_s = 0.0
         self._closing = False
+        self._died = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
@@ -112,11 +113,11 @@ class Batcher:
         """Run the rows of `inputs` (one array per input, equal lengths) and return a row of output for each.
 
         `deadline` is on the batcher's clock, time.monotonic by default. Raises QueueFull, Draining, NotReady,
-        DeadlineExceeded, and ModelFailure when the engine failed. Cancelling the caller takes the work out of
-        the queue.
+        DeadlineExceeded, ModelFailure when the engine failed, and ValueError for no rows or unequal lengths.
+        Cancelling the caller takes the work out of the queue.
         """
         loop = asyncio.get_running_loop()
-        rows = len(next(iter(inputs.values())))
+        rows = _row_count(inputs)
         job = _Job(inputs, rows, deadline, self._clock(), loop, loop.create_future())
         self._enqueue(job)
         try:
@@ -138,10 +139,10 @@ class Batcher:
 
     def _enqueue(self, job: _Job) -> None:
         with self._changed:
+            if self._died:
+                raise NotReady("the model is not being served")
             if self._closing:
                 raise Draining("the service is shutting down")
-            if not self.alive:
-                raise NotReady("the model is not being served")
             if self._waiting + job.rows > self.max_queue_images:
                 wait_s = self._waiting / self._images_per_s if self._images_per_s else 1.0
                 raise QueueFull("the queue of images is full", retry_after_s=min(max(wait_s, 1.0), 60.0))
@@ -164,6 +165,7 @@ class Batcher:
                 self._run(batch)
         except BaseException:
             logger.exception("the batcher died")
+            self._died = True
             gone = NotReady("the model is not being served")
             for part in batch or ():
                 _answer(part.job, gone)
@@ -198,9 +200,9 @@ class Batcher:
         first_row: dict[_Job, int] = {}
         while room and self._queue:
             job = self._queue.popleft()
-            if job.deadline is not None and job.deadline <= now and job.taken == 0:
+            if job.deadline is not None and job.deadline <= now:
                 job.dropped = True
-                self._waiting -= job.rows
+                self._waiting -= job.rows - job.taken
                 _answer(job, DeadlineExceeded("the deadline passed before the images were ready"))
                 continue
             count = min(share, room, job.rows - job.taken)
@@ -260,6 +262,13 @@ class Batcher:
                 job.dropped = True
         for job in left:
             _answer(job, error)
+
+
+def _row_count(inputs: Arrays) -> int:
+    lengths = {len(values) for values in inputs.values()}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"a request has one row or more in every input, not {sorted(lengths)}")
+    return lengths.pop()
 
 
 def _gather(batch: list[_Slice]) -> dict[str, NDArray[Any]]:

@@ -227,7 +227,7 @@ def test_a_dead_worker_is_seen_and_leaves_no_one_waiting(make: _Made, shut: Reco
                 await task
         await asyncio.to_thread(batcher._thread.join, 10)
         assert not batcher.alive
-        with pytest.raises((NotReady, Draining)):
+        with pytest.raises(NotReady):
             await batcher.submit(_rows(2), deadline=None)
 
     asyncio.run(scenario())
@@ -279,3 +279,32 @@ def test_times_are_reported(make: _Made, engine: RecordingEngine) -> None:
         assert result.inference_s >= 0
 
     asyncio.run(scenario())
+
+
+def test_the_rest_of_a_large_request_is_not_run_past_its_deadline(make: _Made, shut: RecordingEngine) -> None:
+    now = [100.0]
+
+    async def scenario() -> None:
+        batcher = make(shut, max_batch_size=4, clock=lambda: now[0])
+        large = await _submitted(batcher, *range(10), deadline=130.0)
+        await _until_running(shut)
+        now[0] = 130.0
+        shut.gate.set()
+        with pytest.raises(DeadlineExceeded):
+            await large
+        assert batcher.queue_depth == 0
+        await batcher.submit(_rows(77), deadline=None)
+
+    asyncio.run(scenario())
+    assert shut.batches == [[0, 1, 2, 3], [77]]
+
+
+@pytest.mark.parametrize("lengths", [(0, 0), (2, 3)])
+def test_rows_that_cannot_be_answered_one_by_one_are_not_queued(
+    make: _Made, engine: RecordingEngine, lengths: tuple[int, int]
+) -> None:
+    batcher = make(engine)
+    inputs = {name: np.zeros((length, 1), np.float32) for name, length in zip(("z", "psi"), lengths, strict=True)}
+    with pytest.raises(ValueError, match="one row or more"):
+        asyncio.run(batcher.submit(inputs, deadline=None))
+    assert batcher.queue_depth == 0
