@@ -61,7 +61,7 @@ def open_engine(model: bytes, *, device: Literal["auto", "cuda", "cpu"], threads
         engine = _cuda(model)
     except ProviderUnavailable as reason:
         if device == "cuda":
-            raise
+            raise ProviderUnavailable(f"device cuda was asked for, and {reason}") from None
         level = logging.WARNING if _gpu_is_visible() else logging.INFO
         logger.log(level, "device auto: running on the CPU, since %s", reason)
         return _cpu(model, threads)
@@ -72,7 +72,7 @@ def open_engine(model: bytes, *, device: Literal["auto", "cuda", "cpu"], threads
 def available_threads() -> int:
     """CPU threads that this process may keep busy: its affinity, cut down to the cgroup's quota; at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_cpus()
+    quota = cgroup_cpus(Path("/sys/fs/cgroup"))
     return max(1, min(allowed, int(quota)) if quota is not None else allowed)
 
 
@@ -133,13 +133,13 @@ def _gpu_is_visible() -> bool:
     return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
 
 
-def _cgroup_cpus() -> float | None:
-    """The CPU quota of cgroup v2 or v1 in CPUs, None where there is none."""
+def cgroup_cpus(root: Path) -> float | None:
+    """The CPU quota of the cgroup (v2 or v1) mounted at `root`, in CPUs; None where there is none."""
     with suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = (root / "cpu.max").read_text().split()
         return None if quota == "max" else int(quota) / int(period)
     with suppress(OSError, ValueError):
-        v1 = Path("/sys/fs/cgroup/cpu")
+        v1 = root / "cpu"
         quota_us = int((v1 / "cpu.cfs_quota_us").read_text())
         return quota_us / int((v1 / "cpu.cfs_period_us").read_text()) if quota_us > 0 else None
     return None
