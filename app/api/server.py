@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import logging
+import os
 import socket
+import threading
 import time
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
@@ -14,10 +17,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.lifecycle import Lifecycle
 
+logger = logging.getLogger(__name__)
+
 _HEADER_TIMEOUT_S = 10.0
 _KEEP_ALIVE_S = 75
-# Of the drain timeout, what is kept for cancelling stragglers, closing the models and leaving.
-_CLOSING_SHARE = 0.1
+# Of the drain timeout, what is kept for cancelling stragglers, and for closing the models and leaving.
+_CANCEL_SHARE = 0.1
+_LEAVE_S = 0.5
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -76,6 +82,7 @@ class DrainingServer(uvicorn.Server):
         drain_timeout_s: float,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
+        self._cancel_s = max(1, int(drain_timeout_s * _CANCEL_SHARE))
         super().__init__(
             uvicorn.Config(
                 app,
@@ -86,7 +93,7 @@ class DrainingServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=max(1, round(drain_timeout_s * _CLOSING_SHARE)),
+                timeout_graceful_shutdown=self._cancel_s,
             )
         )
         self._lifecycle = lifecycle
@@ -112,9 +119,10 @@ class DrainingServer(uvicorn.Server):
         """Let work under way end while new work is refused politely, then close everything."""
         self._lifecycle.begin_drain()
         began = time.monotonic() if self._signalled is None else self._signalled
-        left_s = began + self._drain_timeout_s * (1 - 2 * _CLOSING_SHARE) - time.monotonic()
+        left_s = began + self._drain_timeout_s - time.monotonic()
+        _leave_after(left_s)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
+            async with asyncio.timeout(max(0.0, left_s - self._cancel_s - _LEAVE_S)):
                 await self._until_idle()
         await super().shutdown(sockets)
 
@@ -125,3 +133,16 @@ class DrainingServer(uvicorn.Server):
                 await asyncio.wait({idle}, timeout=0.1)
         finally:
             idle.cancel()
+
+
+def _leave_after(seconds: float) -> None:
+    """End the process then, whatever threads still compute; a daemon, so that it holds up no earlier end."""
+
+    def leave() -> None:
+        logger.error("the drain timeout has passed; leaving with work unfinished")
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    timer.start()
