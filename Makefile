@@ -74,8 +74,9 @@ clean: ## Remove the environment and all caches; runs and models stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environment. A stamp per set of extras makes the second call instant and a changed pin a reinstall.
-$(BIN)/python:
+# The environment. A stamp per set of extras makes the second call instant, a changed pin a reinstall, and an
+# interrupted set-up one that is taken up again.
+$(STAMPS)/venv:
 	@test -n "$(PYTHON)" || { echo "make: ganserve needs Python 3.11 or newer, and none was found;" \
 	    "install one, or name it: make PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: ganserve needs Python 3.11 or newer;" \
@@ -83,22 +84,23 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments;" \
 	    "on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/service-$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+$(STAMPS)/service-$(RUNTIME): pyproject.toml constraints.txt | $(STAMPS)/venv
 	@echo "Setting up the service ($(RUNTIME)) in $(VENV), once"
 	@$(PIP) --quiet --editable '.[$(RUNTIME)]'
-	@mkdir -p $(STAMPS) && touch $@
+	@touch $@
 
-$(STAMPS)/training-$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+$(STAMPS)/training-$(RUNTIME): pyproject.toml constraints.txt | $(STAMPS)/venv
 	@echo "Setting up the trainer ($(RUNTIME)) in $(VENV), once"
 	@$(PIP) --editable '.[$(RUNTIME),training]'
-	@mkdir -p $(STAMPS) && touch $(STAMPS)/service-$(RUNTIME) $@
+	@touch $(STAMPS)/service-$(RUNTIME) $@
 
-$(STAMPS)/dev-$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+$(STAMPS)/dev-$(RUNTIME): pyproject.toml constraints.txt | $(STAMPS)/venv
 	@echo "Setting up everything for development ($(RUNTIME)) in $(VENV), once"
 	@$(PIP) --editable '.[$(RUNTIME),training,dev]'
-	@mkdir -p $(STAMPS) && touch $(STAMPS)/service-$(RUNTIME) $(STAMPS)/training-$(RUNTIME) $@
+	@touch $(STAMPS)/service-$(RUNTIME) $(STAMPS)/training-$(RUNTIME) $@
 
-$(STAMPS)/lock: pyproject.toml | $(BIN)/python
+$(STAMPS)/lock: pyproject.toml | $(STAMPS)/venv
 	@$(PIP) --quiet "$$(grep '^uv==' constraints.txt)"
-	@mkdir -p $(STAMPS) && touch $@
+	@touch $@
