@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request being served, stamped on every line logged on its way."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure(log_format: Literal["console", "json"], level: str, stream: TextIO = sys.stderr) -> None:
@@ -52,14 +54,17 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, with the traceback below it."""
-        # A message with line breaks in it must not be able to forge another line.
-        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if (request_id := REQUEST_ID.get()) is not None:
             extra = {"request_id": request_id, **extra}
         told = "".join(f" {key}={value}" for key, value in extra.items())
-        line = f"{_time(record):%H:%M:%S} {record.levelname:<7} {message}{told}"
+        line = f"{_time(record):%H:%M:%S} {record.levelname:<7} {_printable(record.getMessage() + told)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _printable(text: str) -> str:
+    """Control characters escaped: what a client sends must neither forge another line nor drive the terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def _time(record: logging.LogRecord) -> datetime:

@@ -60,7 +60,8 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **overrides: object) -> Self:
-        """The settings in `environ`, those in `overrides` (flags; None does not count) coming first.
+        """The settings in `environ`, those in `overrides` (flags; None does not count) coming first. An empty variable
+        counts as unset.
 
         Raises SettingsError that names every unknown GANSERVE_* variable and every wrong value.
         """
@@ -90,5 +91,8 @@ def variable(field: str) -> str:
 
 
 def _unknown(name: str, known: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+    # The prefix, which all share, would make every name look near.
+    near = difflib.get_close_matches(
+        name.removeprefix(PREFIX), [known_name.removeprefix(PREFIX) for known_name in known]
+    )
+    return f"{name} is not a setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else "")
