@@ -80,7 +80,7 @@ class Batcher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
-        self._max_batch_size = max_batch_size
+        self.max_batch_size = max_batch_size
         self._max_queue_delay_s = max_queue_delay_s
         self.max_queue_images = max_queue_images
         self._observer = observer
@@ -189,14 +189,14 @@ class Batcher:
         if not self._max_queue_delay_s or not self._queue:
             return
         until = self._queue[0].submitted + self._max_queue_delay_s
-        while not self._closing and self._waiting < self._max_batch_size and (left := until - self._clock()) > 0:
+        while not self._closing and self._waiting < self.max_batch_size and (left := until - self._clock()) > 0:
             self._changed.wait(left)
 
     def _take(self) -> list[_Slice]:
         """Fill a batch: each waiting request in turn puts in a share, until the batch is full or nothing waits."""
         now = self._clock()
-        room = self._max_batch_size
-        share = max(1, self._max_batch_size // _SHARES)
+        room = self.max_batch_size
+        share = max(1, self.max_batch_size // _SHARES)
         first_row: dict[_Job, int] = {}
         while room and self._queue:
             job = self._queue.popleft()

@@ -87,14 +87,19 @@ class ModelRegistry:
         Raises ModelLoadError when a bundle cannot be served or there is none, ProviderUnavailable for a device that
         cannot be used; what was loaded until then is closed.
         """
+        loaded: dict[str, dict[int, LiveModel]] = {}
         try:
             for path in _bundle_folders(self._settings.models):
-                model = self.load(path)
+                model = self._load(path)
+                loaded.setdefault(model.name, {})[model.version] = model
                 if (model.name, str(model.version)) != (path.parent.name, path.name):
                     raise ModelLoadError(f"{path}: the manifest says {model.name}/{model.version}")
                 logger.info("model %s is ready on %s (%s)", model.label, model.provider, model.digest[:12])
+            # All at once: other threads ask meanwhile.
+            self._models = loaded
             self._default = self._pick_default()
         except BaseException:
+            self._models = loaded
             self.close()
             raise
 
@@ -106,7 +111,7 @@ class ModelRegistry:
 
     def get(self, reference: str | None) -> LiveModel:
         """The model of "name" (its highest version), "name@version", or None (the default). Raises ModelNotFound."""
-        match = _REFERENCE.fullmatch(reference or self._default or "")
+        match = _REFERENCE.fullmatch((self._default or "") if reference is None else reference)
         versions = self._models.get(match[1], {}) if match else {}
         if not match or not versions:
             raise ModelNotFound("no model has this name; GET /models lists them")
