@@ -10,33 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from app.engines.base import Engine
-from app.engines.onnx import open_engine
 from app.errors import ModelLoadError, ModelNotFound, ProviderUnavailable, StartupError
 from tests.fakes.bundles import edit_manifest, write_bundle
-from tests.fakes.engine import SpoiledEngine
 from tests.fakes.served import served
-
-Outputs = dict[str, NDArray[Any]]
-
-
-class Engines:
-    """Opens real engines, each wrapped to spoil the answers of one kind of graph, and remembers them."""
-
-    def __init__(
-        self, output: str, spoil: Callable[[NDArray[Any]], NDArray[Any]], *, provider: str | None = None
-    ) -> None:
-        self.opened: list[SpoiledEngine] = []
-        self._output, self._spoil, self._provider = output, spoil, provider
-
-    def __call__(self, model: bytes, *, device: Literal["auto", "cuda", "cpu"], threads: int) -> Engine:
-        engine = SpoiledEngine(open_engine(model, device=device, threads=threads), self._apply, provider=self._provider)
-        self.opened.append(engine)
-        return engine
-
-    def _apply(self, outputs: Outputs) -> Outputs:
-        if self._output in outputs:
-            outputs[self._output] = self._spoil(outputs[self._output])
-        return outputs
+from tests.fakes.spoiled import SpoiledEngines
 
 
 @pytest.fixture
@@ -166,7 +143,7 @@ def test_a_bundle_that_is_wrong_is_fatal_in_one_line(
 def test_one_bad_bundle_closes_the_good_ones(models: Path) -> None:
     write_bundle(models, name="aaa")
     _flip(write_bundle(models, name="bbb"))
-    engines = Engines("image", lambda image: image)
+    engines = SpoiledEngines("image", lambda image: image)
     with pytest.raises(ModelLoadError), served(models, open_engine=engines):
         pass
     assert [engine.closed for engine in engines.opened] == [True, True]
@@ -192,7 +169,7 @@ def test_a_network_that_answers_wrongly_is_not_served(
     models: Path, output: str, spoil: Callable[[NDArray[Any]], NDArray[Any]], message: str
 ) -> None:
     write_bundle(models)
-    engines = Engines(output, spoil)
+    engines = SpoiledEngines(output, spoil)
     with pytest.raises(ModelLoadError, match=message), served(models, open_engine=engines):
         pass
     assert engines.opened
@@ -201,7 +178,7 @@ def test_a_network_that_answers_wrongly_is_not_served(
 
 def test_a_network_within_the_golden_tolerance_is_served(models: Path) -> None:
     write_bundle(models)
-    engines = Engines("image", lambda image: image ^ 1)
+    engines = SpoiledEngines("image", lambda image: image ^ 1)
     with served(models, open_engine=engines) as registry:
         assert registry.alive
 
@@ -231,7 +208,7 @@ def test_a_network_whose_bits_depend_on_the_batch_is_run_row_by_row(
     write_bundle(models)
     with (
         caplog.at_level(logging.WARNING, logger="app.engines.admission"),
-        served(models, open_engine=Engines(output, _last_row_rounds)) as registry,
+        served(models, open_engine=SpoiledEngines(output, _last_row_rounds)) as registry,
     ):
         model = registry.default
         assert model.discriminator is not None
@@ -241,7 +218,7 @@ def test_a_network_whose_bits_depend_on_the_batch_is_run_row_by_row(
 
 def test_other_providers_are_warmed_at_the_largest_batch_and_promise_a_tolerance(models: Path) -> None:
     write_bundle(models)
-    engines = Engines("features", _last_row_rounds, provider="CUDAExecutionProvider")
+    engines = SpoiledEngines("features", _last_row_rounds, provider="CUDAExecutionProvider")
     with served(models, open_engine=engines, max_batch_size=16) as registry:
         model = registry.default
         assert model.discriminator is not None

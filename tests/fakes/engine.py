@@ -1,15 +1,12 @@
 """Engines that tests hold in their hands: they record, block, and fail when told to."""
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engines.base import Arrays, Engine
-
-Spoil = Callable[[dict[str, NDArray[Any]]], dict[str, NDArray[Any]]]
+from app.engines.base import Arrays
 
 
 class RecordingEngine:
@@ -53,26 +50,3 @@ class SilentObserver:
         """See BatchObserver."""
         assert inference_s >= 0
         self.rows.append(rows)
-
-
-class SpoiledEngine:
-    """An engine whose answers pass through `spoil` once `armed`; it says that it is the provider it is given."""
-
-    def __init__(self, engine: Engine, spoil: Spoil, *, armed: bool = True, provider: str | None = None) -> None:
-        self._engine = engine
-        self._spoil = spoil
-        self.armed = armed
-        self.provider = provider or engine.provider
-        self.batch_sizes: list[int] = []
-        self.closed = False
-
-    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        """See Engine."""
-        self.batch_sizes.append(len(next(iter(inputs.values()))))
-        outputs = self._engine.run(inputs)
-        return self._spoil(outputs) if self.armed else outputs
-
-    def close(self) -> None:
-        """See Engine."""
-        self.closed = True
-        self._engine.close()
