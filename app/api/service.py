@@ -64,8 +64,9 @@ async def while_wanted(request: Request, work: Coroutine[Any, Any, T], *, deadli
         raise DeadlineExceeded("the deadline has passed")
     finally:
         leaving.cancel()
-        if not task.done():
-            task.cancel()
+        task.cancel()
+        # Only once it has ended is its work out of the queue.
+        await asyncio.wait({task})
 
 
 async def _client_leaves(request: Request) -> None:

@@ -42,10 +42,24 @@ class AppClient:
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """The answer to a request, its body read."""
-        send = partial(
-            self._http.request, method, path, json=json, content=content, files=files, headers=dict(headers or {})
+        return self.portal.call(
+            partial(self.asend, method, path, json=json, content=content, files=files, headers=headers)
         )
-        return self.portal.call(send)
+
+    async def asend(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        content: bytes | AsyncIterable[bytes] | None = None,
+        files: Sequence[File] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """The same from the app's own event loop, so that several requests can be under way."""
+        return await self._http.request(
+            method, path, json=json, content=content, files=files, headers=dict(headers or {})
+        )
 
     def get(self, path: str, *, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """The answer to a GET."""
