@@ -30,12 +30,13 @@ def test_every_command_in_a_document_is_one_that_exists(document: Path) -> None:
 
 
 def _parse(command: click.Command, arguments: list[str]) -> None:
-    """Parse without running; click raises UsageError for what it does not take."""
+    """Parse without running and without looking for files; click raises UsageError for what it does not take."""
     context = click.Context(command)
-    if isinstance(command, click.Group):
-        name, subcommand, rest = command.resolve_command(context, arguments)
-        assert subcommand is not None, name
-        subcommand.make_context(name, list(rest), parent=context)
+    if isinstance(command, click.Group) and not arguments[0].startswith("-"):
+        _, subcommand, arguments = command.resolve_command(context, arguments)
+        assert subcommand is not None
+        command, context = subcommand, click.Context(subcommand, parent=context)
+    command.make_parser(context).parse_args(list(arguments))
 
 
 def test_the_readme_shows_the_shortest_way_from_nothing_to_an_image_and_to_a_model() -> None:

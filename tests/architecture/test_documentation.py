@@ -120,6 +120,11 @@ def test_the_training_page_states_the_value_of_every_setting_in_each_preset(pres
         assert rows[f"--{field.replace('_', '-')}"][column] == _written(value), field
 
 
+def test_every_command_of_the_service_is_in_the_quickstart() -> None:
+    assert isinstance(ganserve, click.Group)
+    assert [name for name in ganserve.commands if f"ganserve {name}" not in text("docs/quickstart.md")] == []
+
+
 def test_every_flag_of_the_service_is_a_setting_or_explained() -> None:
     settings = {f"--{field.replace('_', '-')}" for field in Settings.model_fields}
     served = {flag for name, flag in _flags(ganserve) if name == "serve"}

@@ -1,7 +1,6 @@
 """What holds for the repository as a whole: one version, one set of pins, nothing of the machine it was written on."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -71,8 +70,3 @@ def test_the_python_versions_agree() -> None:
     assert f"--python-version {image}" in text("Makefile")
     tested = re.findall(r"python: \[(.*)\]", text(".github/workflows/ci.yml"))[0]
     assert set(re.findall(r'"([\d.]+)"', tested)) == set(re.findall(r"Python :: (3\.\d+)", pyproject))
-
-
-@pytest.mark.parametrize("path", [p for p in files() if p.parts[0] == "models" and p.suffix == ".onnx"], ids=str)
-def test_a_bundled_graph_is_small_enough_for_git(path: Path) -> None:
-    assert (ROOT / path).stat().st_size <= 8 * 2**20
