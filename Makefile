@@ -21,6 +21,9 @@ OUT    ?= runs/mnist
 # Further arguments for the command that serve, train or test runs.
 ARGS   ?=
 
+# ONNX Runtime's builds report their use to its maker unless told not to before they load.
+export ORT_DISABLE_TELEMETRY := 1
+
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install
 
 .PHONY: help serve train test check lint types docs-check format image compose-test lock clean

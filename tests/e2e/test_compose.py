@@ -177,6 +177,11 @@ def test_the_image_holds_no_torch_no_trainer_and_no_pip(stack: Stack) -> None:
     assert found == "[]"
 
 
+def test_onnx_runtime_calls_nobody(stack: Stack) -> None:
+    assert stack.python("import os; print(os.environ['ORT_DISABLE_TELEMETRY'])") == "1"
+    assert "telemetry" not in stack.compose("logs", "--no-color", "ganserve").lower()
+
+
 def test_sigterm_ends_the_service_cleanly(stack: Stack) -> None:
     stack.compose("stop", "--timeout", "30", "ganserve")
     state = stack.inspect("ganserve")["State"]
