@@ -196,9 +196,7 @@ def document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
     named = components.setdefault("schemas", {})
     named.update(schemas["$defs"])
     named["Problem"] = named.pop("ProblemBody")
-    # The framework's own validation answers do not exist here: every failure is a Problem.
-    for unused in ("HTTPValidationError", "ValidationError"):
-        named.pop(unused, None)
+    _without_framework_failures(found, named)
     if with_keys:
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
@@ -206,3 +204,13 @@ def document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
         }
         found["security"] = [{"bearer": []}, {"header": []}]
     return found
+
+
+def _without_framework_failures(found: dict[str, Any], named: dict[str, Any]) -> None:
+    """Take out the framework's own validation answers: here every failure is a Problem."""
+    for unused in ("HTTPValidationError", "ValidationError"):
+        named.pop(unused, None)
+    for item in found["paths"].values():
+        for operation in item.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
