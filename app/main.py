@@ -42,9 +42,11 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     registry = ModelRegistry(settings, open_engine, series.batch_observer)
     service = Service(settings, registry, series, Lifecycle(), Workers(_EDGE_THREADS))
     keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
-    app = FastAPI(title="ganserve", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan)
+    app = FastAPI(
+        title="ganserve", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_lifespan
+    )
     app.state.service = service
-    app.openapi = lambda: _document(app, with_keys=keys is not None)  # type: ignore[method-assign]  # FastAPI's own way
+    app.openapi = lambda: _document(app, with_keys=keys is not None)  # type: ignore[method-assign]  # as FastAPI asks
     app.add_exception_handler(HTTPException, _reraise)
     # The last one added is the first to see a request.
     if settings.rate_limit_per_s is not None:

@@ -3,7 +3,8 @@
 from importlib import resources
 
 from fastapi import APIRouter
-from starlette.responses import RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app.errors import RouteNotFound
 
@@ -59,6 +60,12 @@ async def home() -> Response:
 async def page() -> Response:
     """The reference itself; it reads `/openapi.json`."""
     return Response(_PAGE, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": _POLICY})
+
+
+@router.get("/openapi.json")
+def reference(request: Request) -> Response:
+    """The OpenAPI document; made once, off the event loop."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/docs/assets/{name}")

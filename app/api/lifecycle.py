@@ -1,7 +1,6 @@
 """A service's life: loading, ready, draining; and how many requests are under way."""
 
 import asyncio
-from collections.abc import Callable
 
 from app.errors import Draining, NotReady
 
@@ -12,8 +11,7 @@ _RETRY_DRAINING_S = 5.0
 class Lifecycle:
     """Where the service stands, seen from one event loop; `begin_drain` alone may come from a signal handler."""
 
-    def __init__(self, on_drain: Callable[[], None] = lambda: None) -> None:
-        self._on_drain = on_drain
+    def __init__(self) -> None:
         self._idle = asyncio.Event()
         self._idle.set()
         self._settled = asyncio.Event()
@@ -56,9 +54,7 @@ class Lifecycle:
 
     def begin_drain(self) -> None:
         """Take no new work from now on; what is under way goes on. Saying it twice changes nothing."""
-        if not self._draining:
-            self._draining = True
-            self._on_drain()
+        self._draining = True
 
     def require_ready(self) -> None:
         """Raises Draining or NotReady unless work may be taken."""

@@ -10,7 +10,7 @@ import time
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -19,7 +19,6 @@ from app.api.lifecycle import Lifecycle
 
 logger = logging.getLogger(__name__)
 
-_HEADER_TIMEOUT_S = 10.0
 _KEEP_ALIVE_S = 75
 # Of the drain timeout, what is kept for cancelling stragglers, and for closing the models and leaving.
 _CANCEL_SHARE = 0.1
@@ -32,6 +31,7 @@ class PatientProtocol(HttpToolsProtocol):
     uvicorn itself waits for ever, so that idle sockets could hold every file descriptor.
     """
 
+    head_timeout_s: ClassVar[float] = 10.0
     _head_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn types it
@@ -56,7 +56,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _arm(self) -> None:
-        self._head_timer = self.loop.call_later(_HEADER_TIMEOUT_S, self._give_up)
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self._give_up)
 
     def _disarm(self) -> None:
         if self._head_timer is not None:
@@ -92,6 +92,8 @@ class DrainingServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                # Whoever connects could write X-Forwarded-For: rate limits go by the address that is seen.
+                proxy_headers=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=self._cancel_s,
             )
