@@ -1,40 +1,28 @@
-"""`ganserve`: serve models over HTTP, or inspect, generate and score with one bundle and no server."""
+"""`ganserve inspect | generate | score`: work with the bundle in one folder, without a server."""
 
 import asyncio
 import json
-import logging
-import os
 import re
-import signal
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
 import click
 import numpy as np
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
-from app import __version__, imaging, logs
+from app import imaging, logs
 from app.api.answers import image_text
-from app.api.lifecycle import Lifecycle
-from app.api.server import DrainingServer
-from app.api.service import Service
 from app.discrimination import discriminate
 from app.engines.onnx import open_engine
-from app.errors import RequestError, ServeError, StartupError
+from app.errors import RequestError
 from app.generation import GenerateOrder, draw_seeds, generate
-from app.main import create_app
 from app.metrics import Metrics
 from app.registry import LiveModel, ModelRegistry
-from app.settings import Settings, variable
-from bundle import BundleError, Manifest, read_bundle
+from app.settings import Settings
+from bundle import Manifest, read_bundle
 from bundle.latents import SEED_LIMIT
 
-logger = logging.getLogger(__name__)
-
-Command = TypeVar("Command", bound=Callable[..., object])
-T = TypeVar("T")
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MAX_PIXELS = 64 * 2**20
@@ -44,113 +32,7 @@ _device = click.option(
 )
 
 
-class _Commands(click.Group):
-    """Says what went wrong in one line, and exits non-zero."""
-
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's own signature
-        try:
-            return super().invoke(ctx)
-        except (ServeError, BundleError) as error:
-            details = "".join(f"; {item.location}: {item.message}" for item in getattr(error, "errors", ()))
-            raise click.ClickException(f"{error}{details}") from None
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="ganserve")
-def main() -> None:
-    """Serve generative adversarial networks from verified ONNX bundles."""
-
-
-def _settings_options(command: Command) -> Command:
-    """An option for each setting, with the setting's own description, variable and default."""
-    for name, field in reversed(Settings.model_fields.items()):
-        default = field.default
-        if isinstance(default, bool):
-            default = "on" if default else "off"
-        command = click.option(
-            f"--{name.replace('_', '-')}",
-            name,
-            metavar=_metavar(field.annotation),
-            help=f"{field.description}  [{variable(name)}; default: {'unset' if default is None else default}]",
-        )(command)
-    return command
-
-
-def _metavar(annotation: object) -> str:
-    if annotation is bool:
-        return "on|off"
-    choices = [str(choice) for choice in get_args(annotation) if isinstance(choice, str)]
-    return "|".join(choices) if choices else {int: "N", float: "X", Path: "PATH"}.get(annotation, "VALUE")  # type: ignore[call-overload]  # any key may be asked for
-
-
-@main.command()
-@_settings_options
-def serve(**flags: str | None) -> None:
-    """Serve every model under the models folder over HTTP.
-
-    Each option is also an environment variable; the option wins. SIGTERM drains: /readyz turns 503, requests
-    under way end, and the process exits within the drain timeout.
-    """
-    settings = Settings.from_environment(os.environ, **flags)
-    logs.configure(settings.log_format, settings.log_level)
-    app = create_app(settings)
-    service: Service = app.state.service
-    listener = _listen(settings.host, settings.port)
-    if settings.metrics_port is not None:
-        _serve_metrics(settings.host, settings.metrics_port, service.metrics.registry)
-    url = _url(settings.host, listener.getsockname()[1])
-    server = DrainingServer(
-        app,
-        service.lifecycle,
-        drain_timeout_s=settings.drain_timeout_s,
-        on_ready=lambda: _announce(url, service.registry.default, settings.log_format),
-    )
-    # uvicorn raises the signal again once it has shut down; by then it has been obeyed.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, server.handle_exit)
-    server.run(sockets=[listener])
-    _require_started(service.lifecycle)
-
-
-def _require_started(lifecycle: Lifecycle) -> None:
-    if isinstance(lifecycle.failure, StartupError):
-        raise lifecycle.failure
-    if lifecycle.failure is not None:
-        raise click.ClickException("the models could not be loaded; the log says why")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise StartupError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
-
-
-def _serve_metrics(host: str, port: int, registry: CollectorRegistry) -> None:
-    try:
-        start_http_server(port, host, registry)
-    except OSError as error:
-        raise StartupError(f"cannot serve metrics on {host} port {port}: {error.strerror or error}") from None
-
-
-def _url(host: str, port: int) -> str:
-    """Where a browser on this machine finds the service."""
-    shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104 -- compared, not bound
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
-
-
-def _announce(url: str, model: LiveModel, log_format: Literal["console", "json"]) -> None:
-    docs, image = f"{url}/docs", f"{url}/images/{model.name}/42.png"
-    if log_format == "json":
-        logger.info("ready", extra={"docs": docs, "image": image})
-        return
-    click.echo(
-        f"\nganserve is ready: {model.label} on {model.provider}\n  try it   {docs}\n  an image {image}\n", err=True
-    )
-
-
-@main.command()
+@click.command()
 @click.argument("bundle", type=_FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole manifest as JSON.")
 def inspect(bundle: Path, *, as_json: bool) -> None:
@@ -201,7 +83,7 @@ def _seeds(_: click.Context, __: click.Parameter, text: str | None) -> list[int]
     return seeds
 
 
-@main.command("generate")
+@click.command("generate")
 @click.argument("bundle", type=_FOLDER)
 @click.option("--seeds", callback=_seeds, metavar="LIST", help="Seeds and ranges, such as 0-15,42.")
 @click.option("-n", "count", type=click.IntRange(1, 100_000), help="This many fresh seeds instead.")
@@ -263,7 +145,7 @@ def generate_files(
     _with_model(bundle, device, work)
 
 
-@main.command()
+@click.command()
 @click.argument("bundle", type=_FOLDER)
 @click.argument("images", nargs=-1, required=True, type=_FILE)
 @click.option("--class-id", type=click.IntRange(0), help="What the images are meant to show; unset: not stated.")
@@ -295,7 +177,9 @@ def score(
     _with_model(bundle, device, work)
 
 
-def _with_model(bundle: Path, device: Literal["auto", "cuda", "cpu"], work: Callable[[LiveModel], Any]) -> None:
+def _with_model(
+    bundle: Path, device: Literal["auto", "cuda", "cpu"], work: Callable[[LiveModel], Coroutine[Any, Any, None]]
+) -> None:
     """Load one bundle, run `work` with it, and free it."""
     logs.configure("console", "warning")
     metrics = Metrics(CollectorRegistry())

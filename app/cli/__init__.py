@@ -1,0 +1,32 @@
+"""`ganserve`: serve models over HTTP, or inspect, generate and score with one bundle and no server."""
+
+from typing import Any
+
+import click
+
+from app import __version__
+from app.cli.offline import generate_files, inspect, score
+from app.cli.serve import serve
+from app.errors import ServeError
+from bundle import BundleError
+
+
+class _Commands(click.Group):
+    """Says what went wrong in one line, and exits non-zero."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 -- click's own signature
+        try:
+            return super().invoke(ctx)
+        except (ServeError, BundleError) as error:
+            details = "".join(f"; {item.location}: {item.message}" for item in getattr(error, "errors", ()))
+            raise click.ClickException(f"{error}{details}") from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ganserve")
+def main() -> None:
+    """Serve generative adversarial networks from verified ONNX bundles."""
+
+
+for command in (serve, inspect, generate_files, score):
+    main.add_command(command)

@@ -1,0 +1,114 @@
+"""`ganserve serve`: every setting as a flag, the sockets, the server, and what to say once it is ready."""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeVar, get_args
+
+import click
+from prometheus_client import CollectorRegistry, start_http_server
+
+from app import logs
+from app.api.lifecycle import Lifecycle
+from app.api.server import DrainingServer
+from app.api.service import Service
+from app.errors import StartupError
+from app.main import create_app
+from app.registry import LiveModel
+from app.settings import Settings, variable
+
+logger = logging.getLogger(__name__)
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def _settings_options(command: Command) -> Command:
+    """An option for each setting, with the setting's own description, variable and default."""
+    for name, field in reversed(Settings.model_fields.items()):
+        default = field.default
+        if isinstance(default, bool):
+            default = "on" if default else "off"
+        command = click.option(
+            f"--{name.replace('_', '-')}",
+            name,
+            metavar=_metavar(field.annotation),
+            help=f"{field.description}  [{variable(name)}; default: {'unset' if default is None else default}]",
+        )(command)
+    return command
+
+
+def _metavar(annotation: object) -> str:
+    if annotation is bool:
+        return "on|off"
+    choices = [str(choice) for choice in get_args(annotation) if isinstance(choice, str)]
+    return "|".join(choices) if choices else {int: "N", float: "X", Path: "PATH"}.get(annotation, "VALUE")  # type: ignore[call-overload]  # any key may be asked for
+
+
+@click.command()
+@_settings_options
+def serve(**flags: str | None) -> None:
+    """Serve every model under the models folder over HTTP.
+
+    Each option is also an environment variable; the option wins. SIGTERM drains: /readyz turns 503, requests
+    under way end, and the process exits within the drain timeout.
+    """
+    settings = Settings.from_environment(os.environ, **flags)
+    logs.configure(settings.log_format, settings.log_level)
+    app = create_app(settings)
+    service: Service = app.state.service
+    listener = _listen(settings.host, settings.port)
+    if settings.metrics_port is not None:
+        _serve_metrics(settings.host, settings.metrics_port, service.metrics.registry)
+    url = _url(settings.host, listener.getsockname()[1])
+    server = DrainingServer(
+        app,
+        service.lifecycle,
+        drain_timeout_s=settings.drain_timeout_s,
+        on_ready=lambda: _announce(url, service.registry.default, settings.log_format),
+    )
+    # uvicorn raises the signal again once it has shut down; by then it has been obeyed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, server.handle_exit)
+    server.run(sockets=[listener])
+    _require_started(service.lifecycle)
+
+
+def _require_started(lifecycle: Lifecycle) -> None:
+    if isinstance(lifecycle.failure, StartupError):
+        raise lifecycle.failure
+    if lifecycle.failure is not None:
+        raise click.ClickException("the models could not be loaded; the log says why")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
+
+
+def _serve_metrics(host: str, port: int, registry: CollectorRegistry) -> None:
+    try:
+        start_http_server(port, host, registry)
+    except OSError as error:
+        raise StartupError(f"cannot serve metrics on {host} port {port}: {error.strerror or error}") from None
+
+
+def _url(host: str, port: int) -> str:
+    """Where a browser on this machine finds the service."""
+    shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104 -- compared, not bound
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _announce(url: str, model: LiveModel, log_format: Literal["console", "json"]) -> None:
+    docs, image = f"{url}/docs", f"{url}/images/{model.name}/42.png"
+    if log_format == "json":
+        logger.info("ready", extra={"docs": docs, "image": image})
+        return
+    click.echo(
+        f"\nganserve is ready: {model.label} on {model.provider}\n  try it   {docs}\n  an image {image}\n", err=True
+    )
