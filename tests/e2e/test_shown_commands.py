@@ -37,7 +37,8 @@ def host() -> Iterator[str]:
     with subprocess.Popen(command, cwd=ROOT, env=_environment(), stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         for line in server.stderr:
-            if (found := json.loads(line)).get("message") == "ready":
+            found = json.loads(line) if line.startswith("{") else {}
+            if found.get("message") == "ready":
                 yield re.findall(r"//([^/]+)/", found["docs"])[0]
                 break
             print(line, end="")  # noqa: T201 -- pytest shows it if the service never gets ready
