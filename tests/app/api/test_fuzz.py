@@ -52,10 +52,10 @@ GENERATE = {
 }
 DISCRIMINATE = {
     "images": st.lists(
-        st.sampled_from([PNG, PNG[:40], b"x"]).map(lambda data: base64.b64encode(data).decode()), max_size=3
+        st.sampled_from([PNG, PNG, PNG, PNG[:40], b"x"]).map(lambda data: base64.b64encode(data).decode()), max_size=3
     ),
     "model": GENERATE["model"],
-    "class_id": GENERATE["class_id"],
+    "class_id": st.integers(0, 3),
     "include": st.lists(st.just("features"), max_size=2),
 }
 ACCEPTS = st.sampled_from(
@@ -63,12 +63,19 @@ ACCEPTS = st.sampled_from(
 )
 
 
+SOURCES = ("seed", "seeds", "n", "latents", "images")
+
+
 def objects(fields: dict[str, st.SearchStrategy[object]]) -> st.SearchStrategy[bytes]:
-    """Bodies that are nearly right: each field is absent, plausible, or anything at all."""
-    plausible = st.fixed_dictionaries({}, optional=fields)
+    """Bodies that are nearly right: one way to name images, and each other field absent, plausible, or anything."""
+    sources = st.one_of([st.fixed_dictionaries({name: fields[name]}) for name in SOURCES if name in fields])
+    options = {name: value for name, value in fields.items() if name not in SOURCES}
+    plausible = st.builds(lambda source, rest: source | rest, sources, st.fixed_dictionaries({}, optional=options))
     wild = st.fixed_dictionaries({}, optional={name: value | VALUES for name, value in fields.items()})
-    stray = st.builds(lambda body, extra: body | extra, wild, st.dictionaries(st.text(max_size=5), VALUES, max_size=2))
-    return (plausible | wild | stray).map(lambda value: json.dumps(value).encode())
+    stray = st.builds(
+        lambda body, extra: body | extra, plausible, st.dictionaries(st.text(max_size=5), VALUES, max_size=2)
+    )
+    return (sources | plausible | plausible | wild | stray).map(lambda value: json.dumps(value).encode())
 
 
 def bodies(fields: dict[str, st.SearchStrategy[object]]) -> st.SearchStrategy[bytes]:
