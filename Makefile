@@ -60,7 +60,7 @@ format: $(STAMPS)/dev-$(RUNTIME) ## Rewrite the sources in the project's style
 image: ## Build the container image for RUNTIME
 	docker build --build-arg RUNTIME=$(RUNTIME) --tag ganserve:$(VERSION)-$(RUNTIME) .
 
-compose-test: $(STAMPS)/dev-$(RUNTIME) ## Bring the compose stack up, use it, tear it down; needs a container engine
+compose-test: $(STAMPS)/compose ## Bring the compose stack up, use it, tear it down; needs a container engine
 	$(BIN)/pytest -m compose tests/e2e/test_compose.py $(ARGS)
 
 # Pins stay as they are unless pyproject.toml asks for others; UPGRADE=1 takes the newest of everything.
@@ -102,7 +102,12 @@ $(STAMPS)/training-$(RUNTIME): pyproject.toml constraints.txt | $(STAMPS)/venv
 $(STAMPS)/dev-$(RUNTIME): pyproject.toml constraints.txt | $(STAMPS)/venv
 	@echo "Setting up everything for development ($(RUNTIME)) in $(VENV), once"
 	@$(PIP) --editable '.[$(RUNTIME),training,dev]'
-	@touch $(STAMPS)/service-$(RUNTIME) $(STAMPS)/training-$(RUNTIME) $@
+	@touch $(STAMPS)/service-$(RUNTIME) $(STAMPS)/training-$(RUNTIME) $(STAMPS)/compose $@
+
+# The compose test looks at the stack from outside and needs nothing of the project's own.
+$(STAMPS)/compose: pyproject.toml constraints.txt | $(STAMPS)/venv
+	@$(PIP) --quiet pytest pytest-timeout
+	@touch $@
 
 $(STAMPS)/lock: pyproject.toml | $(STAMPS)/venv
 	@$(PIP) --quiet "$$(grep '^uv==' constraints.txt)"
