@@ -117,7 +117,8 @@ def train_extractor(
         "accuracy": accuracy,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(network.state_dict(), path, metadata={"about": json.dumps(about)})
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, path, metadata={"about": json.dumps(about)})
     return load_extractor(path)
 
 
