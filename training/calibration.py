@@ -40,7 +40,8 @@ def calibrate(players: Players, held_out: ImageSet) -> Calibrated:
     """Fit on every other held-out image against as many generated ones; measure the error on the rest."""
     count = len(held_out)
     unlabelled = np.full(count, CLASS_NOT_STATED, dtype=np.int64)
-    fake_classes = np.arange(count, dtype=np.int64) % len(players.classes) if players.classes else None
+    # Every class twice in a row, since one of two images is fitted on and the other measured.
+    fake_classes = np.arange(count, dtype=np.int64) // 2 % len(players.classes) if players.classes else None
     fake = players.images(sample_latents(players.latent, range(FIRST_SEED, FIRST_SEED + count)), fake_classes)
     stated, error = _fit(players, held_out.images, fake, held_out.labels, fake_classes)
     not_stated, not_stated_error = _fit(players, held_out.images, fake, unlabelled, unlabelled)

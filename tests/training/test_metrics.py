@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from training.calibration import fit_platt
+from bundle import LatentSpec
+from training.calibration import calibrate, fit_platt
+from training.data import ImageSet
 from training.metrics.fid import frechet_distance
 from training.metrics.ranking import expected_calibration_error, roc_auc
 
@@ -46,3 +49,26 @@ def test_platt_stays_finite_when_the_groups_do_not_overlap() -> None:
 
 def test_platt_never_turns_the_order_round() -> None:
     assert fit_platt(np.linspace(-9, -5, 100), np.linspace(5, 9, 100)).slope > 0
+
+
+class _ClassScores:
+    """Players whose every image scores as its class does: the generated ones the class, the real ones one more."""
+
+    latent = LatentSpec(distribution="normal", dim=2)
+    shape = (1, 1, 1)
+    classes = ("a", "b")
+    has_discriminator = True
+
+    def images(self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+        assert class_ids is not None
+        return class_ids.astype(np.uint8).reshape(-1, 1, 1, 1)
+
+    def logits(self, images: NDArray[np.uint8], class_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        return images[:, 0, 0, 0].astype(np.float64)
+
+
+def test_calibration_is_measured_on_the_classes_that_it_was_fitted_on() -> None:
+    images = (1 + np.arange(4000) // 2 % 2).astype(np.uint8).reshape(-1, 1, 1, 1)
+    labels = np.arange(4000) // 2 % 2
+    record = calibrate(_ClassScores(), ImageSet("scores", images, labels, ("a", "b"))).record
+    assert record.expected_calibration_error < 0.01
