@@ -68,7 +68,7 @@ def test_every_request_that_a_document_shows_is_answered(document: str, host: st
 def test_the_seven_of_the_readme_is_a_seven(host: str, folder: Path) -> None:
     first = next(words for words in shown_commands("README.md") if words[0] == "curl")
     _curl(first[1:], host, folder)
-    image = np.asarray(Image.open(folder / "seven.png"))
+    image = np.array(Image.open(folder / "seven.png"))
     _, judged = load_extractor(SHIPPED / "mnist.safetensors")(image.reshape(1, 28, 28, 1))
     assert judged.tolist() == [7]
 
