@@ -7,11 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
+from app.engines.onnx import CUDA, CUDA_OPTIONS
 from benchmarks.orders import FIRST_SEED
 from benchmarks.peers.work import Pixels, Work, encode
 from benchmarks.systems import ROOT
@@ -83,9 +86,18 @@ def _rate(step: Callable[[], object], batch: int, seconds: float) -> float:
     return done * batch / max(elapsed, 1e-9)
 
 
-def spawn(bundle: Path, *, threads: int, encoders: int, seconds: float, batches: Sequence[int]) -> list[Limit]:
+def spawn(
+    bundle: Path,
+    *,
+    threads: int,
+    encoders: int,
+    seconds: float,
+    batches: Sequence[int],
+    provider: str = "CPUExecutionProvider",
+) -> list[Limit]:
     """The same in a fresh process. Raises CalledProcessError when it fails."""
     words = ["--bundle", bundle, "--threads", threads, "--encoders", encoders, "--seconds", seconds, "--json"]
+    words += ["--provider", provider]
     command = [sys.executable, "-m", "benchmarks.bare", *map(str, words), "--batches", *map(str, batches)]
     out = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     return [Limit(**entry) for entry in json.loads(out)]
@@ -94,6 +106,15 @@ def spawn(bundle: Path, *, threads: int, encoders: int, seconds: float, batches:
 def best(limits: Sequence[Limit], image_format: str) -> Limit:
     """The fastest of a format. Raises ValueError when it was not measured."""
     return max((limit for limit in limits if limit.image_format == image_format), key=lambda limit: limit.images_per_s)
+
+
+def _load(bundle: Path, threads: int, provider: str) -> Work:
+    """The session, on CUDA with the service's own options: the comparison is of what is around it."""
+    if provider != CUDA:
+        return Work(bundle, threads=threads, provider=provider)
+    with suppress(Exception):  # the session, or its absence, says what is missing
+        onnxruntime.preload_dlls()
+    return Work(bundle, threads=threads, provider=provider, provider_options=CUDA_OPTIONS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--provider", default="CPUExecutionProvider")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args(arguments)
-    work = Work(chosen.bundle, threads=chosen.threads, providers=[chosen.provider])
+    work = _load(chosen.bundle, chosen.threads, chosen.provider)
     if work.session.get_providers()[0] != chosen.provider:
         parser.error(f"the session runs on {work.session.get_providers()[0]}")
     limits = measure(

@@ -3,7 +3,7 @@
 import base64
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,21 @@ class Reply:
 class Work:
     """A generator that is loaded."""
 
-    def __init__(self, bundle: Path, *, threads: int, providers: Sequence[str] = ("CPUExecutionProvider",)) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        threads: int,
+        provider: str = "CPUExecutionProvider",
+        provider_options: Mapping[str, str] | None = None,
+    ) -> None:
         found = read_bundle(bundle)
         self.manifest = found.manifest
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(found.generator, options, providers=list(providers))
+        self.session = onnxruntime.InferenceSession(
+            found.generator, options, providers=[(provider, dict(provider_options or {}))]
+        )
         self.run(self.inputs([0]))
 
     def inputs(self, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
