@@ -64,10 +64,10 @@ def busy() -> str | None:
 
 
 def command_line() -> str:
-    """The command as a person would type it."""
+    """The command as a person would type it in the checkout."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     name = module.name.removesuffix(".__main__") if module is not None else Path(sys.argv[0]).name
-    return " ".join(["python -m", name, *sys.argv[1:]])
+    return " ".join(["python -m", name, *sys.argv[1:]]).replace(f"{ROOT}/", "")
 
 
 def _cpu_model() -> str:

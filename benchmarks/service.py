@@ -38,8 +38,9 @@ class Run:
 
     def whole(self) -> Results:
         """Tune, alternate, and keep the results after every figure."""
-        proof_s = 1.0 if self.chosen.plan == "quick" else 3.0
-        self.results.proof = [asdict(one) for one in prove.measure(seconds=proof_s)]
+        quick = self.chosen.plan == "quick"
+        proofs = prove.measure(seconds=0.5, connections=(16,)) if quick else prove.measure(seconds=3.0)
+        self.results.proof = [asdict(one) for one in proofs]
         for model in dict.fromkeys(cell.model for cell in self.cells):
             self.bundles[model] = one_model_folder(_bundle(model, self.chosen), SCRATCH)
             variants = {system.name: self._variant(model, system) for system in self.systems}
