@@ -18,7 +18,9 @@ RUNTIME ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PRESET ?= dcgan
 DATA   ?= data/mnist
 OUT    ?= runs/mnist
-# Further arguments for the command that serve, train or test runs.
+# What `make bench` runs: service, load, overload, soak, profile, bare or gpu.
+BENCH  ?= service
+# Further arguments for the command that serve, train, test or bench runs.
 ARGS   ?=
 
 # ONNX Runtime's builds report their use to its maker unless told not to before they load.
@@ -26,7 +28,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install
 
-.PHONY: help serve train test check lint types docs-check format image compose-test lock clean
+.PHONY: help serve train test check lint types docs-check format image compose-test bench lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -62,6 +64,10 @@ image: ## Build the container image for RUNTIME
 
 compose-test: $(STAMPS)/compose ## Bring the compose stack up, use it, tear it down; needs a container engine
 	$(BIN)/pytest -m compose tests/e2e/test_compose.py $(ARGS)
+
+PEERS = $(if $(filter service profile,$(BENCH)),build/bench-venv/.installed)
+bench: $(STAMPS)/dev-$(RUNTIME) $(PEERS) ## Measure BENCH: the service against its peers, or overload, soak, profile, gpu
+	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 # Pins stay as they are unless pyproject.toml asks for others; UPGRADE=1 takes the newest of everything.
 COMPILE = $(BIN)/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade)
@@ -107,6 +113,13 @@ $(STAMPS)/dev-$(RUNTIME): pyproject.toml constraints.txt | $(STAMPS)/venv
 # The compose test looks at the stack from outside and needs nothing of the project's own.
 $(STAMPS)/compose: pyproject.toml constraints.txt | $(STAMPS)/venv
 	@$(PIP) --quiet pytest pytest-timeout
+	@touch $@
+
+# The peers that the service is measured against have an environment of their own.
+build/bench-venv/.installed: benchmarks/requirements.txt | $(STAMPS)/venv
+	@echo "Setting up the peers in build/bench-venv, once"
+	@$(PYTHON) -m venv build/bench-venv
+	@build/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 $(STAMPS)/lock: pyproject.toml | $(STAMPS)/venv
