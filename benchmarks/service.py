@@ -20,6 +20,7 @@ from benchmarks.systems import OURS, ROOT, System, Variant, one_model_folder, sy
 
 SCRATCH = ROOT / "build" / "bench"
 _WARM_UP_S = 0.5
+_TUNING_S = 2.0
 _PARITY_SEEDS = 4
 
 
@@ -29,7 +30,7 @@ class Run:
     def __init__(self, chosen: argparse.Namespace, out: Path) -> None:
         known = systems(machine.cores())
         self.systems = [known[name] for name in chosen.systems]
-        self.chosen, self.path = chosen, out / "service.json"
+        self.chosen, self.path = chosen, out / f"{_stem(chosen)}.json"
         self.cells = _cells(chosen)
         titles = {system.name: system.title for system in self.systems}
         self.results = Results(machine.describe(), machine.command_line(), titles)
@@ -56,7 +57,7 @@ class Run:
     def _variant(self, model: str, system: System) -> Variant:
         if not self.chosen.tune:
             return system.variants[0]
-        seconds = min(self.chosen.seconds, 3.0)
+        seconds = min(self.chosen.seconds, _TUNING_S)
         best, trials = tuning.tune(system, self.bundles[model], seconds=seconds, scratch=SCRATCH, say=say)
         self.results.tuning += [{"model": model, **trial.as_json()} for trial in trials]
         self.results.save(self.path)
@@ -124,7 +125,7 @@ class Run:
     def _measure(self, alternation: int, server: Server, cell: Cell) -> None:
         templates = SCRATCH / "templates.json"
         write_templates(templates, [generate(cell.images, cell.image_format)])
-        seconds = self.chosen.seconds * (2 if cell.model == "rgb256" else 1)
+        seconds = self.chosen.seconds
         server.resume()
         try:
             with server.memory_sampled():
@@ -181,6 +182,11 @@ class Run:
         )
 
 
+def _stem(chosen: argparse.Namespace) -> str:
+    """The results' file name, so that models that were measured one by one lie beside each other."""
+    return "service" if len(chosen.models) > 1 else f"service-{chosen.models[0]}"
+
+
 def _cells(chosen: argparse.Namespace) -> list[Cell]:
     if chosen.connections or chosen.images or chosen.formats:
         return cells(
@@ -209,8 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     results = Run(chosen, out).whole()
     text = report.markdown(results)
-    (out / "service.md").write_text(text, encoding="utf-8")
-    draw(out / "service.json", out)
+    (out / f"{_stem(chosen)}.md").write_text(text, encoding="utf-8")
+    draw(out / f"{_stem(chosen)}.json", out)
     print(text)
     say(f"done in {(time.monotonic() - began) / 60:.1f} minutes")
     sys.exit(1 if results.failures else 0)
@@ -231,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", nargs="+", type=int, help="images a request, instead of the plan's")
     parser.add_argument("--formats", nargs="+", choices=["png", "jpeg", "npy"], help="instead of the plan's")
     parser.add_argument("--alternations", type=int, default=5, help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure; twice that for rgb256")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each figure; default: %(default)g")
     parser.add_argument("--no-tune", dest="tune", action="store_false", help="take each peer's first configuration")
     parser.add_argument("--out", type=Path, help="folder of the results; default: benchmarks/results/<date>-<machine>")
     return parser

@@ -79,10 +79,10 @@ def test_the_service_alone_can_be_measured_without_any_peer(tmp_path: Path) -> N
     with pytest.raises(SystemExit) as left:
         service.main(words)
     assert left.value.code == 0
-    found = json.loads((tmp_path / "service.json").read_text())
+    found = json.loads((tmp_path / "service-mnist.json").read_text())
     assert found["parity"] == {"mnist": {"ganserve": 0}}
     assert all(one["summary"]["errors"] == 0 for one in found["measurements"])
-    assert "ganserve / bare session" in (tmp_path / "service.md").read_text()
+    assert "ganserve / bare session" in (tmp_path / "service-mnist.md").read_text()
 
 
 @pytest.mark.slow
