@@ -2,7 +2,7 @@
 
 from bundle import Manifest
 from training.config import TrainingConfig
-from training.evaluate import FIRST, Evaluation
+from training.evaluate import Evaluation, Recognition
 
 _MEANING = {
     "fid": "Fréchet distance to the held-out real images, in the extractor's features (lower is better)",
@@ -13,8 +13,10 @@ _MEANING = {
 }
 
 
-def model_card(manifest: Manifest, evaluation: Evaluation, config: TrainingConfig) -> str:
-    """The bundle's README.md, in Markdown."""
+def model_card(
+    manifest: Manifest, evaluation: Evaluation, truncated: Recognition | None, config: TrainingConfig
+) -> str:
+    """The bundle's README.md, in Markdown; `truncated` is the recognition at a lower psi, to set beside psi 1."""
     image, latent, training = manifest.image, manifest.latent, manifest.training
     colours = "grey" if image.channels == 1 else "RGB"
     classes = ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes or ())) or "none"
@@ -56,10 +58,15 @@ def model_card(manifest: Manifest, evaluation: Evaluation, config: TrainingConfi
             f"its expected calibration error on as many others is {error:.3f}. It answers one question only: is this "
             "image more like the training set or like this generator? It is no detector of fakes in general.",
         ]
-    if evaluation.recognised:
-        lines += ["", f"Of the first {FIRST} images of each class, recognised as that class:", ""]
-        lines += ["| " + " | ".join(evaluation.recognised) + " |", "| --- " * len(evaluation.recognised) + "|"]
-        lines += ["| " + " | ".join(str(count) for count in evaluation.recognised.values()) + " |"]
+    rows = [found for found in (evaluation.recognition, truncated) if found is not None]
+    if rows:
+        names = rows[0].by_class
+        lines += ["", f"Of the first {rows[0].images} images of each class, recognised as that class:", ""]
+        lines += ["| truncation | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
+        lines += [
+            f"| {row.truncation:g} | " + " | ".join(str(count) for count in row.by_class.values()) + " |"
+            for row in rows
+        ]
     extractors = sorted({m.extractor for m in evaluation.metrics.values() if m.extractor})
     lines += ["", *(f"Feature extractor: SHA-256 `{digest}`." for digest in extractors)]
     return "\n".join(lines).rstrip() + "\n"

@@ -29,7 +29,7 @@ from training.calibration import Calibrated, calibrate
 from training.card import model_card
 from training.data import Split
 from training.errors import ConfigError, ExportError
-from training.evaluate import evaluate
+from training.evaluate import evaluate, recognise
 from training.graphs import (
     OPSET,
     PARITY_BATCHES,
@@ -44,6 +44,8 @@ from training.players import CLASS_NOT_STATED, OnnxPlayers, TorchPlayers
 from training.report import sample_grid, save_png
 
 GOLDEN_SEEDS = tuple(range(8))
+CARD_TRUNCATION = 0.7
+"""The psi that the card sets beside 1: fewer odd images, less variety."""
 GOLDEN_TOLERANCE = 2
 """Grey levels; covers the rounding of another provider, not another model."""
 
@@ -120,10 +122,11 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     say("measuring the exported graphs")
     exported = OnnxPlayers(folder)
     evaluation = evaluate(exported, split, extractor)
+    truncated = None if extractor is None else recognise(exported, extractor, truncation=CARD_TRUNCATION)
     manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
     _write_manifest(folder, manifest)
     save_png(sample_grid(exported.images, players.latent, players.classes), folder / "samples.png")
-    (folder / "README.md").write_text(model_card(manifest, evaluation, players.config), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(manifest, evaluation, truncated, players.config), encoding="utf-8")
     _require_golden(folder)
 
 

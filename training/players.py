@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bundle import LatentSpec, Manifest, read_bundle
 from training import checkpoint
 from training.config import TrainingConfig
-from training.errors import CheckpointError
+from training.errors import CheckpointError, DataError
 from training.game import build_networks, pick_device, to_floats
 from training.networks import Discriminator
 from training.report import generate
@@ -46,8 +46,10 @@ class Players(Protocol):
         """Whether `logits` can be asked."""
         ...
 
-    def images(self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None) -> NDArray[np.uint8]:
-        """Latents float32 [n, dim] and classes int64 [n] -> uint8 [n, height, width, channels]."""
+    def images(
+        self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None, *, truncation: float = 1.0
+    ) -> NDArray[np.uint8]:
+        """Latents float32 [n, dim], classes int64 [n] and one psi for all -> uint8 [n, height, width, channels]."""
         ...
 
     def logits(self, images: NDArray[np.uint8], class_ids: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -78,9 +80,11 @@ class TorchPlayers:
         self.generator.to(self.device).eval()
         self.discriminator.to(self.device).eval()
 
-    def images(self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+    def images(
+        self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None, *, truncation: float = 1.0
+    ) -> NDArray[np.uint8]:
         """See Players."""
-        return generate(self.generator, self.device, z, class_ids)
+        return generate(self.generator, self.device, z * np.float32(truncation), class_ids)
 
     def logits(self, images: NDArray[np.uint8], class_ids: NDArray[np.int64]) -> NDArray[np.float64]:
         """See Players."""
@@ -106,8 +110,12 @@ class OnnxPlayers:
         self._generator = open_session(bundle.generator, threads=threads)
         self._discriminator = open_session(bundle.discriminator, threads=threads) if bundle.discriminator else None
 
-    def images(self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None) -> NDArray[np.uint8]:
-        """See Players."""
+    def images(
+        self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None, *, truncation: float = 1.0
+    ) -> NDArray[np.uint8]:
+        """See Players; raises DataError for a truncation that the bundle does not support."""
+        if truncation != 1 and not self.manifest.truncation.supported:
+            raise DataError("this bundle does not support truncation")
         parts = []
         for start in range(0, len(z), _ROWS):
             rows = slice(start, start + _ROWS)
@@ -115,7 +123,7 @@ class OnnxPlayers:
             if class_ids is not None:
                 feed["class_id"] = class_ids[rows]
             if self.manifest.truncation.supported:
-                feed["truncation"] = np.ones(len(z[rows]), dtype=np.float32)
+                feed["truncation"] = np.full(len(z[rows]), truncation, dtype=np.float32)
             parts.append(self._generator.run(["image"], feed)[0])
         return np.concatenate(parts)
 

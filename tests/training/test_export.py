@@ -169,7 +169,17 @@ def test_evaluate_measures_runs_and_bundles_alike(
     of_bundle = evaluate(open_players(exported), digits, extractor, images=200)
     assert of_run.metrics.keys() == of_bundle.metrics.keys()
     assert of_bundle.metrics["fid"].value == pytest.approx(of_run.metrics["fid"].value, rel=0.02)
-    assert sum(of_bundle.recognised.values()) == pytest.approx(200 * of_bundle.metrics["conditional_accuracy"].value)
+    assert of_bundle.recognition is not None
+    assert of_bundle.recognition.images == 20
+    right = sum(of_bundle.recognition.by_class.values())
+    assert right == pytest.approx(200 * of_bundle.metrics["conditional_accuracy"].value)
+
+
+def test_evaluate_truncates_when_asked(exported: Path, finished_run: Path, digits: Split, extractor: Extractor) -> None:
+    players = [open_players(finished_run), open_players(exported)]
+    fids = [evaluate(p, digits, extractor, images=200, truncation=0.0).metrics["fid"].value for p in players]
+    assert fids[0] == pytest.approx(fids[1], rel=0.02)
+    assert fids[0] > evaluate(players[0], digits, extractor, images=200).metrics["fid"].value
 
 
 def test_real_images_score_far_better_than_an_untrained_generator(

@@ -59,7 +59,9 @@ class _ClassScores:
     classes = ("a", "b")
     has_discriminator = True
 
-    def images(self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None) -> NDArray[np.uint8]:
+    def images(
+        self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None, *, truncation: float = 1.0
+    ) -> NDArray[np.uint8]:
         assert class_ids is not None
         return class_ids.astype(np.uint8).reshape(-1, 1, 1, 1)
 
