@@ -14,7 +14,12 @@ _MEANING = {
 
 
 def model_card(
-    manifest: Manifest, evaluation: Evaluation, truncated: Recognition | None, config: TrainingConfig
+    manifest: Manifest,
+    evaluation: Evaluation,
+    truncated: Recognition | None,
+    config: TrainingConfig,
+    *,
+    images_before: int = 0,
 ) -> str:
     """The bundle's README.md, in Markdown; `truncated` is the recognition at a lower psi, to set beside psi 1."""
     image, latent, training = manifest.image, manifest.latent, manifest.training
@@ -36,7 +41,7 @@ def model_card(
         f"| discriminator | {'yes' if manifest.discriminator else 'no'} |",
         f"| preset | `{training.preset}`: network {config.network}, loss {config.loss} |",
         *([f"| changed from the preset | {changed} |"] if (changed := _changed(config)) else []),
-        f"| images seen | {training.images_seen:,} |",
+        f"| images seen | {training.images_seen:,}{_before(images_before)} |",
         f"| seed, commit | {training.seed}, `{training.git_commit or 'unknown'}` |",
         f"| licence | {manifest.license} |",
         "",
@@ -80,3 +85,7 @@ def _changed(config: TrainingConfig) -> str:
 
 
 _ABOUT_THE_RUN = {"data", "resolution", "seed", "device", "threads", "report_every_kimg", "sample_every_kimg"}
+
+
+def _before(images: int) -> str:
+    return f", {images:,} of them in the run whose networks this one began with" if images else ""

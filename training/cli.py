@@ -51,6 +51,7 @@ _FLAGS: dict[str, Any] = {
     "batch_size": click.INT,
     "d_steps": click.INT,
     "noise_share": click.FLOAT,
+    "class_weight": click.FLOAT,
     "g_lr": click.FLOAT,
     "d_lr": click.FLOAT,
     "beta1": click.FLOAT,
@@ -82,9 +83,24 @@ def _setting_flags(command: Any) -> Any:  # noqa: ANN401 -- click decorates call
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="IDX directory or folder of images.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the latest checkpoint in --out.")
+@click.option(
+    "--start-from",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Begin with the networks of another run, or of one of its checkpoints.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the settings and the networks' sizes, and stop.")
 @_setting_flags
-def fit(*, preset: str, data: Path, out: Path, resume: bool, dry_run: bool, **settings: Any) -> None:  # noqa: ANN401
+def fit(
+    *,
+    preset: str,
+    data: Path,
+    out: Path,
+    resume: bool,
+    start_from: Path | None,
+    dry_run: bool,
+    **settings: Any,  # noqa: ANN401 -- one keyword per setting
+) -> None:
     """Play the game: train a generator and a discriminator.
 
     A preset names all settings; each flag below replaces one. Stop with Ctrl-C and go on with --resume.
@@ -93,6 +109,8 @@ def fit(*, preset: str, data: Path, out: Path, resume: bool, dry_run: bool, **se
     from training.fit import fit as run_fit  # noqa: PLC0415
     from training.game import new_game  # noqa: PLC0415
 
+    if resume and start_from is not None:
+        raise ConfigError("--resume goes on with the run in --out; --start-from begins a new one: give one of the two")
     console = Console(stderr=True)
     config = TrainingConfig.from_preset(preset, data=data, **settings)
     split = load(data, resolution=config.resolution)
@@ -110,7 +128,7 @@ def fit(*, preset: str, data: Path, out: Path, resume: bool, dry_run: bool, **se
             console.print(f"{label}  {sum(p.numel() for p in network.parameters()):,} parameters on {game.device}")
         return
     try:
-        run_fit(config, split, out, resume=resume, console=console)
+        run_fit(config, split, out, resume=resume, console=console, start_from=start_from)
     except KeyboardInterrupt:
         console.print(f"stopped; go on with: gantrain fit --resume --preset {preset} --data {data} --out {out} ...")
         sys.exit(130)

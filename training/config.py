@@ -32,6 +32,9 @@ class TrainingConfig(BaseModel):
     noise_share: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.0, description="Share of D's generated images that are uniform noise instead, so that D rejects noise too."
     )
+    class_weight: NonNegativeFloat = Field(
+        0.0, description="Weight of the auxiliary class loss in both players' losses; 0 plays without it."
+    )
     g_lr: PositiveFloat = Field(description="Adam's learning rate for G.")
     d_lr: PositiveFloat = Field(description="Adam's learning rate for D.")
     beta1: Annotated[NonNegativeFloat, Field(lt=1)] = Field(description="Adam's first decay rate, for both.")

@@ -126,7 +126,10 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
     _write_manifest(folder, manifest)
     save_png(sample_grid(exported.images, players.latent, players.classes), folder / "samples.png")
-    (folder / "README.md").write_text(model_card(manifest, evaluation, truncated, players.config), encoding="utf-8")
+    (folder / "README.md").write_text(
+        model_card(manifest, evaluation, truncated, players.config, images_before=players.images_before),
+        encoding="utf-8",
+    )
     _require_golden(folder)
 
 
@@ -217,7 +220,7 @@ def _manifest(
         training=TrainingRecord(
             preset=players.config.preset,
             dataset=split.train.name,
-            images_seen=players.state["images_seen"],
+            images_seen=players.state["images_seen"] + players.images_before,
             seed=players.config.seed,
             git_commit=players.state.get("git_commit"),
         ),

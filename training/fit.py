@@ -17,10 +17,13 @@ from training.report import Reporter
 CONFIG_FILE = "config.json"
 
 
-def fit(config: TrainingConfig, split: Split, run: Path, *, resume: bool, console: Console) -> Game:
+def fit(
+    config: TrainingConfig, split: Split, run: Path, *, resume: bool, console: Console, start_from: Path | None = None
+) -> Game:
     """Train in folder `run`, which ends up with config.json, metrics.jsonl, tensorboard/, samples/ and checkpoints.
 
-    With `resume`, go on from the run's latest readable checkpoint; without, an existing run is refused.
+    With `resume`, go on from the run's latest readable checkpoint; without, an existing run is refused. `start_from`
+    names another run (or one of its checkpoints) whose networks a new run begins with, under settings of its own.
     Raises ConfigError, CheckpointError, and Diverged, after which the last good checkpoint is still there.
     """
     if config.threads:
@@ -31,6 +34,9 @@ def fit(config: TrainingConfig, split: Split, run: Path, *, resume: bool, consol
         console.print(f"resumed at {game.images_seen / 1000:.1f} kimg")
     elif checkpoint.checkpoints(run):
         raise ConfigError(f"{run}: a run is there already; go on with --resume, or name another folder")
+    elif start_from is not None:
+        _begin_with(game, start_from)
+        console.print(f"began with the networks of {start_from}")
     run.mkdir(parents=True, exist_ok=True)
     (run / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     interval = round(config.sample_every_kimg * 1000)
@@ -52,3 +58,15 @@ def _take_up(game: Game, run: Path) -> None:
     if tuple(state["shape"]) != game.shape or state["classes"] != (list(game.classes) if game.classes else None):
         raise CheckpointError(f"{run}: its checkpoint is of other images or classes than this data set")
     game.restore(state)
+
+
+def _begin_with(game: Game, other: Path) -> None:
+    """Take over the weights alone: optimizers, chance and the count of images begin anew."""
+    state = checkpoint.load(other)
+    try:
+        game.generator.load_state_dict(state["generator"])
+        game.discriminator.load_state_dict(state["discriminator"])
+        game.ema.network.load_state_dict(state["ema"])
+        game.images_before = state["images_seen"] + state.get("images_before", 0)
+    except (KeyError, RuntimeError):
+        raise ConfigError(f"{other}: its networks are of other sizes than these settings make") from None

@@ -31,6 +31,8 @@ class Game:
     sampler: Sampler
     noise: torch.Generator
     images_seen: int = 0
+    images_before: int = 0
+    """Images that the networks had seen when this run began with them."""
 
     @property
     def latent(self) -> LatentSpec:
@@ -66,6 +68,7 @@ class Game:
             "torch_rng": torch.get_rng_state(),
             "cuda_rng": cuda,
             "images_seen": self.images_seen,
+            "images_before": self.images_before,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -81,6 +84,7 @@ class Game:
         if state["cuda_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
         self.images_seen = state["images_seen"]
+        self.images_before = state.get("images_before", 0)
 
 
 def new_game(config: TrainingConfig, data: ImageSet) -> Game:

@@ -12,7 +12,7 @@ from torch import Tensor
 from training.data import ImageSet
 from training.errors import Diverged
 from training.game import Game, to_floats
-from training.losses import GENERATOR_LOSSES, discriminator_loss
+from training.losses import GENERATOR_LOSSES, class_loss, discriminator_loss
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,11 @@ def _discriminator_step(game: Game, images: Tensor, labels: Tensor | None) -> tu
     if noisy:
         # G leaves noise behind early on, and D, seeing no more of it, comes to call it real.
         fake[:noisy] = (torch.rand(fake[:noisy].shape, generator=game.noise) * 2 - 1).to(fake)
-    real_logits, fake_logits = game.discriminator(real, real_class), game.discriminator(fake, fake_class)
+    every = game.discriminator.logits(game.discriminator.features(real))
+    real_logits, fake_logits = game.discriminator.choose(every, real_class), game.discriminator(fake, fake_class)
     loss = discriminator_loss(real_logits, fake_logits)
     game.d_optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
+    _with_class_loss(game, loss, every, real_class).backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
     game.d_optimizer.step()
     game.images_seen += game.config.batch_size
     return loss.detach(), real_logits.detach().sigmoid().mean(), fake_logits[noisy:].detach().sigmoid().mean()
@@ -82,12 +83,19 @@ def _generator_step(game: Game) -> Tensor:
     """One descent of G on its loss, with D held still; returns the loss."""
     z, fake_class = game.draw(game.config.batch_size)
     game.discriminator.requires_grad_(requires_grad=False)
-    loss = GENERATOR_LOSSES[game.config.loss](game.discriminator(game.generator(z, fake_class), fake_class))
+    every = game.discriminator.logits(game.discriminator.features(game.generator(z, fake_class)))
+    loss = GENERATOR_LOSSES[game.config.loss](game.discriminator.choose(every, fake_class))
     game.g_optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]  # as above
+    _with_class_loss(game, loss, every, fake_class).backward()  # type: ignore[no-untyped-call]  # as above
     game.g_optimizer.step()
     game.discriminator.requires_grad_(requires_grad=True)
     return loss.detach()
+
+
+def _with_class_loss(game: Game, loss: Tensor, every: Tensor, class_id: Tensor | None) -> Tensor:
+    if class_id is None or not game.config.class_weight:
+        return loss
+    return loss + game.config.class_weight * class_loss(every, class_id)
 
 
 def _set_learning_rates(game: Game) -> None:

@@ -27,6 +27,14 @@ def non_saturating_generator_loss(fake: Tensor) -> Tensor:
     return cross_entropy(fake, torch.ones_like(fake))
 
 
+def class_loss(every: Tensor, class_id: Tensor) -> Tensor:
+    """-E[log p(class)], the auxiliary classifier's loss L_C of Odena et al. (2017).
+
+    The classifier is D itself: softmax over its logits under each class, float32 [n, classes], int64 [n] -> scalar.
+    """
+    return torch.nn.functional.cross_entropy(every, class_id)
+
+
 GENERATOR_LOSSES: dict[str, GeneratorLoss] = {
     "minimax": minimax_generator_loss,
     "non-saturating": non_saturating_generator_loss,

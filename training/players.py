@@ -75,6 +75,7 @@ class TorchPlayers:
             self.discriminator.load_state_dict(self.state["discriminator"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{run}: its checkpoint is of another version ({type(error).__name__})") from None
+        self.images_before = int(self.state.get("images_before", 0))
         self.latent = LatentSpec(distribution=self.config.latent, dim=self.config.z_dim)
         self.device = pick_device(device)
         self.generator.to(self.device).eval()

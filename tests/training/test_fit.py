@@ -10,7 +10,7 @@ from training.data import Split
 from training.ema import Ema
 from training.errors import CheckpointError, ConfigError, Diverged
 from training.fit import fit
-from training.game import new_game
+from training.game import new_game, to_floats
 from training.loop import play
 
 
@@ -144,3 +144,32 @@ def test_a_share_of_what_d_sees_as_generated_is_uniform_noise(digits: Split) -> 
     assert spread[:5] == pytest.approx(3**-0.5, abs=0.05)  # the deviation of a uniform in [-1, 1]
     assert spread[5:].max() < 0.2  # a fresh generator paints grey
     assert for_generator.flatten(1).std(dim=1).max() < 0.2
+
+
+def test_a_run_begins_with_the_networks_of_another_under_settings_of_its_own(
+    tmp_path: Path, digits: Split, finished_run: Path
+) -> None:
+    changed = small_config(kimg=0.1, class_weight=0.2, g_lr=1e-9, d_lr=1e-9)
+    game = fit(changed, digits, tmp_path, resume=False, console=quiet(), start_from=finished_run)
+    before = checkpoint.load(finished_run)
+    assert (game.images_seen, game.images_before) == (100, 400)
+    for name, value in game.generator.named_parameters():
+        assert torch.allclose(value, before["generator"][name], atol=1e-6), name
+    assert checkpoint.load(tmp_path)["images_before"] == 400
+
+
+def test_networks_of_another_size_are_not_begun_with(tmp_path: Path, digits: Split, finished_run: Path) -> None:
+    with pytest.raises(ConfigError, match="other sizes"):
+        fit(small_config(generator_width=32), digits, tmp_path, resume=False, console=quiet(), start_from=finished_run)
+
+
+def test_the_class_loss_teaches_d_to_name_the_class(digits: Split) -> None:
+    accuracy = {}
+    for weight in (0.0, 1.0):
+        game = new_game(small_config(kimg=2.0, report_every_kimg=2.0, class_weight=weight, d_lr=1e-3), digits.train)
+        list(play(game, digits.train))
+        with torch.no_grad():
+            every = game.discriminator.logits(game.discriminator.features(to_floats(digits.held_out.images)))
+        assert digits.held_out.labels is not None
+        accuracy[weight] = (every.argmax(1).numpy() == digits.held_out.labels).mean()
+    assert accuracy[1.0] > max(accuracy[0.0], 0.5)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from training.losses import discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
+from training.losses import class_loss, discriminator_loss, minimax_generator_loss, non_saturating_generator_loss
 
 LOGITS = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.float64)
 
@@ -43,3 +43,11 @@ def test_minimax_gradient_vanishes_where_d_wins_and_the_non_saturating_one_does_
     minimax, non_saturating = gradients
     assert -1e-4 < minimax < 0
     assert non_saturating < -0.99
+
+
+def test_class_loss_is_the_negative_mean_log_softmax_of_the_class() -> None:
+    every = torch.tensor([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], dtype=torch.float64)
+    expected = 0.0
+    for row, chosen in zip(every.tolist(), (1, 0), strict=True):
+        expected -= math.log(math.exp(row[chosen]) / sum(map(math.exp, row))) / 2
+    assert class_loss(every, torch.tensor([1, 0])).item() == pytest.approx(expected, rel=1e-12)

@@ -39,7 +39,10 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, class_id: Tensor | None = None) -> Tensor:
         """The logit of each image, float32 [n], under its class when one is given."""
-        every = self.logits(self.features(image))
+        return self.choose(self.logits(self.features(image)), class_id)
+
+    def choose(self, every: Tensor, class_id: Tensor | None) -> Tensor:
+        """Of the logits under each class those of the given classes, or the marginal ones; float32 [n]."""
         if class_id is None:
             return self.marginal(every)
         return every.gather(1, class_id[:, None]).squeeze(1)
