@@ -136,7 +136,8 @@ def test_a_wrong_setting_is_refused_by_name() -> None:
 def test_a_share_of_what_d_sees_as_generated_is_uniform_noise(digits: Split) -> None:
     game = new_game(small_config(kimg=0.02, report_every_kimg=0.02, noise_share=0.25), digits.train)
     seen: list[torch.Tensor] = []
-    hook = game.discriminator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    body = game.discriminator.get_submodule("body")
+    hook = body.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
     list(play(game, digits.train))
     hook.remove()
     _, fake, for_generator = seen
