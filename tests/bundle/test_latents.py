@@ -1,3 +1,5 @@
+from typing import Literal
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,14 @@ def test_the_class_survives_the_way_through_json() -> None:
     latents = sample_latents(NORMAL, range(50))
     again = np.array([[float(repr(float(value))) for value in row] for row in latents], dtype=np.float32)
     assert np.array_equal(classes_of(latents, 10), classes_of(again, 10))
+
+
+@pytest.mark.parametrize("dim", [1, 3, 64])
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+def test_every_row_is_the_stream_of_a_fresh_generator(dim: int, distribution: Literal["normal", "uniform"]) -> None:
+    seeds = [0, 1, 7, 7, 2**31, 2**32 - 1]
+    drawn = sample_latents(LatentSpec(distribution=distribution, dim=dim), seeds)
+    for row, seed in zip(drawn, seeds, strict=True):
+        fresh = np.random.RandomState(seed)
+        expected = fresh.standard_normal(dim) if distribution == "normal" else fresh.uniform(-1, 1, dim)
+        assert np.array_equal(row, expected.astype(np.float32))

@@ -26,16 +26,12 @@ def test_a_bundled_model_is_whole_and_small_enough_for_git(name: str) -> None:
     assert all(file.stat().st_size <= LIMIT_BYTES for file in folder.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("name", "truncation", "least"),
-    # Real shirts are taken for shirts 77 times in 100: at psi 1 no generator of their like can do better.
-    [("mnist", 1.0, 95), ("fashion-mnist", 0.7, 80), ("fashion-mnist", 1.0, 60)],
-)
-def test_generated_images_are_recognised_as_the_class_asked_for(name: str, truncation: float, least: int) -> None:
+@pytest.mark.parametrize(("name", "least"), [("mnist", 95), ("fashion-mnist", 80)])
+def test_generated_images_are_recognised_as_the_class_asked_for(name: str, least: int) -> None:
     players = OnnxPlayers(ROOT / "models" / name / "1")
     extractor = load_extractor(SHIPPED / f"{name}.safetensors")
     assert players.classes == extractor.classes
-    found = recognise(players, extractor, truncation=truncation)
+    found = recognise(players, extractor, truncation=1.0)
     assert found is not None
     assert found.images == 100
     assert min(found.by_class.values()) >= least, found.by_class
