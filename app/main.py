@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from app.api import discriminate, docs, generate, health, images, metrics, models, openapi
+from app.api import admin, discriminate, docs, generate, health, images, metrics, models, openapi
 from app.api.keys import KeyMiddleware, read_keys
 from app.api.lifecycle import Lifecycle
 from app.api.rate_limit import RateLimitMiddleware, TokenBuckets
@@ -23,6 +23,7 @@ from app.engines.onnx import open_engine as open_onnx_engine
 from app.errors import StartupError
 from app.metrics import Metrics
 from app.registry import ModelRegistry, OpenEngine
+from app.reloader import Reloader
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,9 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     says how that went. Raises SettingsError when the file of API keys is of no use.
     """
     series = Metrics(CollectorRegistry())
-    registry = ModelRegistry(settings, open_engine, series.batch_observer)
-    service = Service(settings, registry, series, Lifecycle(), Workers(_EDGE_THREADS))
+    registry = ModelRegistry(settings, open_engine, series)
+    reloader = Reloader(registry.reload, watch_s=settings.watch_s)
+    service = Service(settings, registry, reloader, series, Lifecycle(), Workers(_EDGE_THREADS))
     keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
     app = FastAPI(
         title="ganserve", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_lifespan
@@ -58,6 +60,8 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     app.add_middleware(HeadMiddleware)
     for routes in (generate, discriminate, images, models, health, docs):
         app.include_router(routes.router)
+    if settings.admin:
+        app.include_router(admin.router)
     if settings.metrics_port is None:
         app.include_router(metrics.router)
     return app
@@ -70,9 +74,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     series.ready.set_function(lambda: float(lifecycle.loaded and not lifecycle.draining and registry.alive))
     series.inflight_requests.set_function(lambda: lifecycle.in_flight)
     loop = asyncio.get_running_loop()
-    _on_thread(loop, "loader", lambda: _load(service), lifecycle.settle)
+    _on_thread(loop, "loader", registry.load_all, lambda failure: _settle(service, failure))
     yield
     lifecycle.begin_drain()
+    service.reloader.close()
     service.workers.close()
     closed = asyncio.Event()
     _on_thread(loop, "closer", registry.close, lambda _: closed.set())
@@ -82,16 +87,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         logger.error("a model is still busy after %.0f s; leaving without it", _CLOSE_TIMEOUT_S)
 
 
-def _load(service: Service) -> None:
-    service.registry.load_all()
-    for model in service.registry.models():
-        service.metrics.serve_model(
-            model.name, model.version, model.digest, model.provider, _depth(service.registry, model.name)
-        )
-
-
-def _depth(registry: ModelRegistry, name: str) -> Callable[[], int]:
-    return lambda: registry.queue_depth(name)
+def _settle(service: Service, failure: Exception | None) -> None:
+    service.lifecycle.settle(failure)
+    if failure is None:
+        service.reloader.start()
 
 
 def _on_thread(

@@ -1,6 +1,7 @@
 """Every Prometheus series of the service, bound to a registry that is given."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -36,6 +37,12 @@ class Metrics:
             ["name", "version", "digest", "provider"],
             registry=registry,
         )
+        self.load_failures = Counter(
+            "gan_model_load_failures",
+            "Bundles that could not be loaded while others were served.",
+            ["model"],
+            registry=registry,
+        )
         self.realness = Histogram(
             "gan_realness",
             "Calibrated probability of being real, of generated images that the discriminator judged.",
@@ -63,6 +70,22 @@ class Metrics:
         self.queue_depth.labels(name).set_function(queue_depth)
         self.images.labels(name)
         self.batches.labels(name)
+        self.load_failures.labels(name)
+
+    def withdraw_model(self, name: str, version: int, digest: str, provider: str) -> None:
+        """Take back what `serve_model` announced of one version."""
+        with suppress(KeyError):
+            self.model_info.remove(name, str(version), digest, provider)
+
+    def forget_model(self, name: str) -> None:
+        """Remove every series of a model, of which no version is left."""
+        for series in (self.queue_depth, self.images, self.batches, self.load_failures, self.realness):
+            with suppress(KeyError):
+                series.remove(name)
+
+    def load_failed(self, name: str) -> None:
+        """Count a bundle that could not be loaded."""
+        self.load_failures.labels(name).inc()
 
     def batch_observer(self, model: str) -> "ModelBatches":
         """A listener for the batchers of a model."""
@@ -73,12 +96,12 @@ class ModelBatches:
     """Counts the batches of one model; see batching.BatchObserver."""
 
     def __init__(self, metrics: Metrics, model: str) -> None:
-        self._batches = metrics.batches.labels(model)
-        self._size = metrics.batch_size
-        self._seconds = metrics.inference_seconds
+        self._metrics = metrics
+        self._model = model
 
     def batch_done(self, *, rows: int, inference_s: float) -> None:
         """See BatchObserver."""
-        self._batches.inc()
-        self._size.observe(rows)
-        self._seconds.observe(inference_s)
+        # Found anew each time: the series may have been removed, and made again, with an older version of the model.
+        self._metrics.batches.labels(self._model).inc()
+        self._metrics.batch_size.observe(rows)
+        self._metrics.inference_seconds.observe(inference_s)

@@ -1,85 +1,88 @@
-"""Models that are being served: from folders of bundles to live batchers, by name and version."""
+"""Models that are being served: from folders of bundles to live batchers, swapped while requests come in."""
 
 import logging
-import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-from app.batching import Batcher, BatchObserver
-from app.engines.admission import admit_discriminator, admit_generator
-from app.engines.base import Engine
-from app.errors import ModelLoadError, ModelNotFound
+from app.batching import BatchObserver
+from app.catalogue import Catalogue, LiveModel, LoadFailure, shown_name
+from app.errors import ModelLoadError, ModelNotFound, ProviderUnavailable
+from app.loading import BundleLoader, OpenEngine
+from app.repository import Stamp, digest_of, has_manifest, stamp_of, version_folders
 from app.settings import Settings
-from bundle import BundleError, Manifest, read_bundle
+
+__all__ = ["LiveModel", "ModelRegistry", "OpenEngine", "RegistryObserver"]
 
 logger = logging.getLogger(__name__)
 
-PREFERRED_DEFAULT = "mnist"
-_REFERENCE = re.compile(r"([a-z0-9-]{1,63})(?:@([1-9][0-9]{0,8}))?")
+_SETTLED_TRIES = 2
+"""A folder that failed so often without changing in between is not being copied in any more."""
 
 
-class OpenEngine(Protocol):
-    """Makes an engine of ONNX bytes, such as engines.onnx.open_engine."""
+class RegistryObserver(Protocol):
+    """Hears what becomes of models, such as metrics.Metrics; called under a lock, so it must not call back."""
 
-    def __call__(self, model: bytes, *, device: Literal["auto", "cuda", "cpu"], threads: int) -> Engine:
-        """Raises ProviderUnavailable or ModelLoadError."""
+    def batch_observer(self, model: str) -> BatchObserver:
+        """Who listens to the batchers of a model."""
+        ...
+
+    def serve_model(self, name: str, version: int, digest: str, provider: str, queue_depth: Callable[[], int]) -> None:
+        """A version is being served from now on."""
+        ...
+
+    def withdraw_model(self, name: str, version: int, digest: str, provider: str) -> None:
+        """A version gets no new requests."""
+        ...
+
+    def forget_model(self, name: str) -> None:
+        """No version of a model is served, in use, or failing any more."""
+        ...
+
+    def load_failed(self, name: str) -> None:
+        """A version of a model could not be loaded while others were served."""
         ...
 
 
 @dataclass(frozen=True)
-class LiveModel:
-    """A verified, warmed model version and the batchers in front of its networks."""
+class _Seen:
+    """What the last look made of a folder, and how often it came to that."""
 
-    path: Path
-    manifest: Manifest
-    digest: str
-    provider: str
-    generator: Batcher
-    discriminator: Batcher | None
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.manifest.name
-
-    @property
-    def version(self) -> int:
-        """The version's number."""
-        return self.manifest.version
-
-    @property
-    def label(self) -> str:
-        """`name@version`."""
-        return f"{self.name}@{self.version}"
-
-    @property
-    def queue_depth(self) -> int:
-        """Images that wait for either network."""
-        return self.generator.queue_depth + (self.discriminator.queue_depth if self.discriminator else 0)
-
-    @property
-    def alive(self) -> bool:
-        """Whether its batchers run."""
-        return self.generator.alive and (self.discriminator is None or self.discriminator.alive)
-
-    def close(self) -> None:
-        """Stop its batchers and free its engines."""
-        self.generator.close()
-        if self.discriminator is not None:
-            self.discriminator.close()
+    stamp: Stamp
+    failure: LoadFailure | None = None
+    tries: int = 1
 
 
 class ModelRegistry:
-    """Every model version under one folder, `<name>/<version>/`; the highest version answers for a name alone."""
+    """Every model version under one folder, `<name>/<version>/`; the highest version answers for a name alone.
 
-    def __init__(self, settings: Settings, open_engine: OpenEngine, observe: Callable[[str], BatchObserver]) -> None:
+    `load_all` fills it, `reload` follows the folder. A model that is in `use` stays open until its last user has
+    finished, whatever happens to its folder.
+    """
+
+    def __init__(self, settings: Settings, open_engine: OpenEngine, observer: RegistryObserver) -> None:
         self._settings = settings
-        self._open_engine = open_engine
-        self._observe = observe
-        self._models: dict[str, dict[int, LiveModel]] = {}
-        self._default: str | None = None
+        self._loader = BundleLoader(settings, open_engine, observer.batch_observer)
+        self._observer = observer
+        self._catalogue = Catalogue()
+        self._seen: dict[Path, _Seen] = {}
+        self._looking = threading.Lock()
+        # Guards all below, and the changing of _catalogue; held for moments only, since the event loop takes it too.
+        self._lock = threading.Lock()
+        self._users: Counter[LiveModel] = Counter()
+        self._retired: set[LiveModel] = set()
+        self._closing: set[LiveModel] = set()
+        self._announced: set[str] = set()
+        self._closed = False
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is served now."""
+        return self._catalogue
 
     def load_all(self) -> None:
         """Load, verify and warm every bundle; blocks for as long as that takes.
@@ -87,44 +90,80 @@ class ModelRegistry:
         Raises ModelLoadError when a bundle cannot be served or there is none, ProviderUnavailable for a device that
         cannot be used; what was loaded until then is closed.
         """
-        loaded: dict[str, dict[int, LiveModel]] = {}
+        loaded: list[LiveModel] = []
         try:
-            for path in _bundle_folders(self._settings.models):
-                model = self._load(path)
-                loaded.setdefault(model.name, {})[model.version] = model
-                if (model.name, str(model.version)) != (path.parent.name, path.name):
-                    raise ModelLoadError(f"{path}: the manifest says {model.name}/{model.version}")
-                logger.info("model %s is ready on %s (%s)", model.label, model.provider, model.digest[:12])
-            # All at once: other threads ask meanwhile.
-            self._models = loaded
-            self._default = self._pick_default()
+            for path in version_folders(self._settings.models):
+                self._seen[path] = _Seen(stamp_of(path))
+                loaded.append(self._loader.load_version(path))
+            wanted = self._settings.default_model
+            try:
+                catalogue = self._catalogue.holding(loaded, wanted=wanted)
+            except ModelNotFound:
+                served = ", ".join(model.label for model in Catalogue().holding(loaded, wanted=None).listed())
+                raise ModelLoadError(f"the default model {wanted!r} is not among {served}") from None
+            self._become(catalogue, added=loaded)
         except BaseException:
-            self._models = loaded
-            self.close()
+            for model in loaded:
+                model.close()
             raise
 
     def load(self, path: Path) -> LiveModel:
         """Load, verify and warm the one bundle in folder `path`, wherever that lies; raises as load_all."""
-        model = self._load(path)
-        self._models.setdefault(model.name, {})[model.version] = model
+        model = self._loader.load(path)
+        self._become(self._catalogue.holding([*self._catalogue.listed(), model], wanted=None), added=[model])
         return model
 
+    def reload(self, *, retry_failed: bool = True) -> None:
+        """Follow the folder: serve versions that are new or replaced, let go of those that are gone.
+
+        Each is loaded beside what is served and takes its place once it is verified and warm. What fails is told in
+        `catalogue.failed`, and what it would have replaced is kept. Without `retry_failed`, a version that has failed
+        twice is only tried again once its files change. Raises nothing for what is in the folder.
+        """
+        with self._looking:
+            try:
+                folders = version_folders(self._settings.models)
+            except ModelLoadError as error:
+                logger.debug("%s", error)
+                reason = "the model repository cannot be read, or is empty: everything is served as before"
+                self._tell_failures([LoadFailure(None, None, reason)])
+                return
+            self._seen = {path: seen for path, seen in self._seen.items() if path in set(folders)}
+            failures = []
+            for path in folders:
+                if self._closed:
+                    return
+                if (failure := self._look_at(path, retry_failed=retry_failed)) is not None:
+                    failures.append(failure)
+            if self._catalogue.models:
+                failures += self._let_go(folders, failures)
+            self._tell_failures(failures)
+
     def get(self, reference: str | None) -> LiveModel:
-        """The model of "name" (its highest version), "name@version", or None (the default). Raises ModelNotFound."""
-        match = _REFERENCE.fullmatch((self._default or "") if reference is None else reference)
-        versions = self._models.get(match[1], {}) if match else {}
-        if not match or not versions:
-            raise ModelNotFound("no model has this name; GET /models lists them")
-        version = int(match[2]) if match[2] else max(versions)
-        if version not in versions:
-            raise ModelNotFound("this model has no such version; GET /models lists them")
-        return versions[version]
+        """The model of "name" (its highest version), "name@version", or None (the default). Raises ModelNotFound.
+
+        It may be closed as soon as its folder is gone; `use` keeps it open.
+        """
+        return self._catalogue.get(reference)
+
+    @contextmanager
+    def use(self, reference: str | None) -> Iterator[LiveModel]:
+        """The model that `get` finds, kept open inside the `with` block. Raises ModelNotFound."""
+        with self._lock:
+            model = self._catalogue.get(reference)
+            self._users[model] += 1
+        try:
+            yield model
+        finally:
+            with self._lock:
+                self._users[model] -= 1
+                if not self._users[model]:
+                    del self._users[model]
+                    self._close_unused()
 
     def models(self) -> list[LiveModel]:
         """Every model version, by name and then by version, highest first."""
-        return [
-            self._models[name][v] for name in sorted(self._models) for v in sorted(self._models[name], reverse=True)
-        ]
+        return self._catalogue.listed()
 
     @property
     def default(self) -> LiveModel:
@@ -134,80 +173,142 @@ class ModelRegistry:
     @property
     def alive(self) -> bool:
         """Whether every batcher runs."""
-        return all(model.alive for model in self.models())
+        dead = [model for model in self.models() if not model.alive]
+        # One that was closed since the list was made is no longer served, and its end says nothing.
+        return not dead or not set(dead) & set(self.models())
 
     def queue_depth(self, name: str) -> int:
         """Images that wait for any version of a model."""
-        return sum(model.queue_depth for model in self._models.get(name, {}).values())
+        return sum(model.queue_depth for model in self._catalogue.models.get(name, {}).values())
 
     def close(self) -> None:
-        """Stop every batcher and free every engine."""
-        models, self._models = self.models(), {}
+        """Stop every batcher and free every engine, those in use too; nothing is served afterwards."""
+        with self._lock:
+            self._closed = True
+            models, self._catalogue = [*self.models(), *self._retired], Catalogue()
+            self._retired.clear()
         for model in models:
             model.close()
 
-    def _load(self, path: Path) -> LiveModel:
+    def _look_at(self, path: Path, *, retry_failed: bool) -> LoadFailure | None:
+        stamp, before = stamp_of(path), self._seen.get(path)
+        unchanged = before is not None and before.stamp == stamp
+        if before is not None and unchanged:
+            settled = not retry_failed and before.tries >= _SETTLED_TRIES
+            if before.failure is None or settled:
+                return before.failure
+        failure = self._refresh(path)
+        tries = before.tries + 1 if before is not None and unchanged else 1
+        self._seen[path] = _Seen(stamp, failure, tries)
+        return failure
+
+    def _refresh(self, path: Path) -> LoadFailure | None:
+        """Serve what is in the folder now, or say why not."""
+        if not has_manifest(path):
+            return LoadFailure.of_folder(path, "manifest.json is not there yet")
+        served = next((model for model in self.models() if model.path == path), None)
+        if served is not None and digest_of(path) == served.digest:
+            return None
         try:
-            bundle = read_bundle(path)
-        except BundleError as error:
-            raise ModelLoadError(str(error)) from None
-        name, limit = bundle.manifest.name, self._settings.max_batch_size
-        generator = self._open(
-            bundle.generator, name, lambda engine: admit_generator(bundle, engine, max_batch_size=limit)
-        )
-        discriminator = None
-        if bundle.discriminator is not None and self._settings.discriminator:
-            try:
-                discriminator = self._open(
-                    bundle.discriminator, name, lambda engine: admit_discriminator(bundle, engine, max_batch_size=limit)
+            model = self._loader.load_version(path)
+        except ModelLoadError as error:
+            return self._failed(path, str(error))
+        except ProviderUnavailable as error:
+            logger.error("%s: %s", path, error)
+            return self._failed(path, "the device cannot be used; the log says why")
+        except Exception:  # an engine raises what its library raises, and what is served must go on
+            logger.exception("%s could not be loaded", path)
+            return self._failed(path, "it could not be loaded; the log says why")
+        catalogue = self._catalogue
+        kept = [other for other in catalogue.listed() if other is not served]
+        self._become(catalogue.holding([*kept, model], wanted=self._settings.default_model), added=[model])
+        return None
+
+    def _failed(self, path: Path, reason: str) -> LoadFailure:
+        failure = LoadFailure.of_folder(path, reason)
+        with self._lock:
+            self._announced.add(shown_name(path))
+            self._observer.load_failed(shown_name(path))
+        return failure
+
+    def _let_go(self, folders: Sequence[Path], failures: Sequence[LoadFailure]) -> list[LoadFailure]:
+        """Withdraw the versions whose folders are gone; returns those that are kept all the same, and why."""
+        there, failing = set(folders), {failure.name for failure in failures}
+        catalogue, wanted = self._catalogue, self._settings.default_model
+        kept = [model for model in catalogue.listed() if model.path in there]
+        told = []
+        for model in catalogue.listed():
+            # Highest first, so it is the highest that stays when what should replace it does not load.
+            if model not in kept and model.name in failing and all(other.name != model.name for other in kept):
+                kept.append(model)
+                told.append(_kept(model, "no other version of this model could be loaded"))
+        try:
+            left = catalogue.holding(kept, wanted=wanted)
+        except ModelNotFound:
+            default = catalogue.get(None)
+            told.append(_kept(default, "requests that name no model need it"))
+            left = catalogue.holding([*kept, default], wanted=wanted)
+        self._become(left, added=[])
+        return told
+
+    def _become(self, catalogue: Catalogue, *, added: Sequence[LiveModel]) -> None:
+        """Serve exactly this from now on, of which `added` is new; close what goes as soon as nobody uses it."""
+        with self._lock:
+            if self._closed:
+                self._retired.update(added)
+                self._close_unused()
+                return
+            removed = set(self.models()) - set(catalogue.listed())
+            self._catalogue = catalogue
+            for model in removed:
+                self._observer.withdraw_model(model.name, model.version, model.digest, model.provider)
+            for model in added:
+                self._announced.add(model.name)
+                self._observer.serve_model(
+                    model.name, model.version, model.digest, model.provider, self._depth(model.name)
                 )
-            except BaseException:
-                generator.close()
-                raise
-        return LiveModel(path, bundle.manifest, bundle.digest, generator.provider, generator, discriminator)
+            self._retired.update(removed)
+            self._close_unused()
+        for model in added:
+            logger.info("model %s is ready on %s (%s)", model.label, model.provider, model.digest[:12])
+        for model in removed:
+            logger.info("model %s is withdrawn (%s)", model.label, model.digest[:12])
 
-    def _open(self, graph: bytes, name: str, admit: Callable[[Engine], int]) -> Batcher:
-        """A batcher in front of an engine that was admitted, at the batch size that it was admitted for."""
-        engine = self._open_engine(graph, device=self._settings.device, threads=self._settings.threads)
+    def _tell_failures(self, failures: Sequence[LoadFailure]) -> None:
+        for failure in failures:
+            if failure not in self._catalogue.failed:
+                logger.warning("model %s@%s: %s", failure.name or "?", failure.version or "?", failure.reason)
+        with self._lock:
+            self._catalogue = replace(self._catalogue, failed=tuple(failures))
+            self._forget_names()
+
+    def _depth(self, name: str) -> Callable[[], int]:
+        return lambda: self.queue_depth(name)
+
+    def _close_unused(self) -> None:
+        """Close what is retired and not in use, on threads, since that waits for a worker; the lock is held."""
+        unused = {model for model in self._retired if not self._users[model]}
+        self._retired -= unused
+        self._closing |= unused
+        for model in unused:
+            threading.Thread(target=self._close_model, args=(model,), name="model-closer", daemon=True).start()
+
+    def _close_model(self, model: LiveModel) -> None:
         try:
-            batch_size = admit(engine)
-        except BaseException:
-            engine.close()
-            raise
-        return Batcher(
-            engine,
-            max_batch_size=batch_size,
-            max_queue_delay_s=self._settings.max_queue_delay_ms / 1000,
-            max_queue_images=self._settings.max_queue_images,
-            observer=self._observe(name),
-        )
+            model.close()
+        finally:
+            with self._lock:
+                self._closing.discard(model)
+                self._forget_names()
 
-    def _pick_default(self) -> str:
-        wanted = self._settings.default_model
-        if wanted is not None:
-            try:
-                self.get(wanted)
-            except ModelNotFound:
-                served = ", ".join(model.label for model in self.models())
-                raise ModelLoadError(f"the default model {wanted!r} is not among {served}") from None
-            return wanted
-        return PREFERRED_DEFAULT if PREFERRED_DEFAULT in self._models else min(self._models)
+    def _forget_names(self) -> None:
+        """Drop the series of names that have nothing to tell any more; the lock is held."""
+        told = {failure.name for failure in self._catalogue.failed}
+        told |= {model.name for model in (*self.models(), *self._retired, *self._closing)}
+        for name in self._announced - told:
+            self._observer.forget_model(name)
+        self._announced &= told
 
 
-def _bundle_folders(models: Path) -> Sequence[Path]:
-    """The folders `<name>/<version>` that hold something; what begins with a dot is somebody's unfinished work."""
-    try:
-        found = sorted(_versions(models))
-    except OSError as error:
-        raise ModelLoadError(f"{models}: {error.strerror or 'cannot be read'}") from None
-    if not found:
-        raise ModelLoadError(f"{models}: no model bundle is there (GANSERVE_MODELS names the folder)")
-    return found
-
-
-def _versions(models: Path) -> Iterator[Path]:
-    for name in models.iterdir():
-        if name.is_dir() and not name.name.startswith("."):
-            for version in name.iterdir():
-                if version.is_dir() and re.fullmatch(r"[1-9][0-9]{0,8}", version.name):
-                    yield version
+def _kept(model: LiveModel, why: str) -> LoadFailure:
+    return LoadFailure(model.name, model.version, f"its folder is gone, and it is served all the same: {why}")

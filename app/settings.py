@@ -1,6 +1,7 @@
 """Every knob of the service, read from GANSERVE_* variables and from flags of the same names."""
 
 import difflib
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,6 +23,9 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 opens the service to the network.")
     port: Port = Field(8000, description="Port to listen on; 0 takes a free one.")
     models: Path = Field(Path("models"), description="Folder of model bundles, <name>/<version>/.")
+    watch_s: Annotated[float, Field(ge=0.1, le=86400)] | None = Field(
+        None, description="Seconds between looks for models that came or went; unset: on SIGHUP and on request alone."
+    )
     default_model: str | None = Field(
         None,
         description='Model that requests without one get, "name" or "name@version"; unset: the only one, or mnist.',
@@ -50,6 +54,9 @@ class Settings(BaseModel):
     request_timeout_s: PositiveFloat = Field(30.0, description="Deadline of a request that does not state its own.")
     drain_timeout_s: PositiveFloat = Field(20.0, description="How long running requests may take to finish on SIGTERM.")
     api_keys_file: Path | None = Field(None, description="File of API keys, one a line; unset: no key is asked for.")
+    admin: bool = Field(
+        default=False, description="on serves POST /admin/reload; beyond loopback it needs keys, or nothing starts."
+    )
     rate_limit_per_s: PositiveFloat | None = Field(None, description="Requests a second per client; unset: no limit.")
     rate_limit_burst: PositiveInt = Field(
         20, description="Requests that a client may send at once under the rate limit."
@@ -82,12 +89,24 @@ class Settings(BaseModel):
                 f"{variable('max_queue_images')} is {settings.max_queue_images}: less than one request's "
                 f"{settings.max_images_per_request} images ({variable('max_images_per_request')})"
             )
+        if settings.admin and settings.api_keys_file is None and not _is_loopback(settings.host):
+            raise SettingsError(
+                f"{variable('admin')} is on and {variable('host')} is {settings.host}: anyone there could call it; "
+                f"set {variable('api_keys_file')}"
+            )
         return settings
 
 
 def variable(field: str) -> str:
     """The environment variable of a field: `max_batch_size` -> `GANSERVE_MAX_BATCH_SIZE`."""
     return PREFIX + field.upper()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _unknown(name: str, known: Mapping[str, str]) -> str:

@@ -52,12 +52,12 @@ async def post_discriminate(request: Request) -> Response:
     raw = await bodies.read_body(request, limit_bytes=settings.max_body_bytes, deadline=deadline)
     content_type = request.headers["content-type"] if kind == bodies.MULTIPART else None
     upload = await service.workers.run(_parse, raw, content_type, settings.max_images_per_request)
-    model = service.registry.get(upload.options.model)
-    if model.discriminator is None:
-        raise DiscriminatorUnavailable("this model is served without a discriminator")
-    negotiation.negotiate(request.headers.get("accept"), [negotiation.JSON])
-    work = _score(service, context_of(request).id, model, upload, deadline)
-    return await while_wanted(request, work, deadline=deadline)
+    with service.registry.use(upload.options.model) as model:
+        if model.discriminator is None:
+            raise DiscriminatorUnavailable("this model is served without a discriminator")
+        negotiation.negotiate(request.headers.get("accept"), [negotiation.JSON])
+        work = _score(service, context_of(request).id, model, upload, deadline)
+        return await while_wanted(request, work, deadline=deadline)
 
 
 def _parse(raw: bytes, form_type: str | None, max_images: int) -> _Upload:

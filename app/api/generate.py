@@ -33,10 +33,10 @@ async def post_generate(request: Request) -> Response:
         wanted = _parse(raw, service.settings.max_images_per_request)
     else:
         wanted = await service.workers.run(_parse, raw, service.settings.max_images_per_request)
-    model = service.registry.get(wanted.model)
-    presentation = _presentation(wanted, model, request.headers.get("accept"))
-    work = _make(service, context_of(request).id, _order(wanted, model), presentation, deadline)
-    return await while_wanted(request, work, deadline=deadline)
+    with service.registry.use(wanted.model) as model:
+        presentation = _presentation(wanted, model, request.headers.get("accept"))
+        work = _make(service, context_of(request).id, _order(wanted, model), presentation, deadline)
+        return await while_wanted(request, work, deadline=deadline)
 
 
 def _parse(raw: bytes, max_images: int) -> GenerateRequest:

@@ -41,27 +41,27 @@ async def get_image(request: Request, model: str, seed: str, ext: str) -> Respon
     deadline = deadline_of(request, service.settings.request_timeout_s)
     number = _seed(seed)
     query = validate(ImageQuery, query_values(request.query_params.multi_items()), max_images=1)
-    live = service.registry.get(model)
-    etag = _etag(live, number, query, ext)
-    headers = {
-        "ETag": etag,
-        "Cache-Control": _FOR_EVER if "@" in model else "public, no-cache",
-        "X-Model": live.label,
-        "X-Seed": str(number),
-    }
-    if _matches(request.headers.getlist("if-none-match"), etag):
-        return Response(status_code=304, headers=headers)
-    order = GenerateOrder(
-        model=live,
-        seeds=[number],
-        latents=None,
-        class_ids=None if query.class_id is None else [query.class_id],
-        truncation=query.truncation,
-    )
-    work = _make(service, order, _FORMATS[ext], deadline)
-    response = await while_wanted(request, work, deadline=deadline)
-    response.headers.update(headers)
-    return response
+    with service.registry.use(model) as live:
+        etag = _etag(live, number, query, ext)
+        headers = {
+            "ETag": etag,
+            "Cache-Control": _FOR_EVER if "@" in model else "public, no-cache",
+            "X-Model": live.label,
+            "X-Seed": str(number),
+        }
+        if _matches(request.headers.getlist("if-none-match"), etag):
+            return Response(status_code=304, headers=headers)
+        order = GenerateOrder(
+            model=live,
+            seeds=[number],
+            latents=None,
+            class_ids=None if query.class_id is None else [query.class_id],
+            truncation=query.truncation,
+        )
+        work = _make(service, order, _FORMATS[ext], deadline)
+        response = await while_wanted(request, work, deadline=deadline)
+        response.headers.update(headers)
+        return response
 
 
 async def _make(service: Service, order: GenerateOrder, image_format: PictureFormat, deadline: float) -> Response:

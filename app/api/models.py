@@ -1,5 +1,6 @@
 """`GET /models`: what is served."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from app.api import openapi
 from app.api.service import service_of
-from app.registry import LiveModel
+from app.catalogue import Catalogue, LiveModel
 
 router = APIRouter(tags=["models"])
 
@@ -18,11 +19,10 @@ _MAX_CARD_BYTES = 2**20
 
 @router.get("/models", **openapi.MODELS)
 async def list_models(request: Request) -> Response:
-    """Every model version being served, and which one a request without `model` gets."""
+    """Every model version being served, which one a request without `model` gets, and what could not be loaded."""
     service = service_of(request)
     service.lifecycle.require_ready()
-    models = service.registry.models()
-    return JSONResponse({"default": service.registry.get(None).label, "models": [describe(model) for model in models]})
+    return JSONResponse(listing(service.registry.catalogue))
 
 
 @router.get("/models/{name}", **openapi.MODEL)
@@ -30,15 +30,23 @@ async def get_model(request: Request, name: str) -> Response:
     """The versions of a model, or one version ("name@3"), each with its model card."""
     service = service_of(request)
     service.lifecycle.require_ready()
-    chosen = service.registry.get(name)
+    catalogue = service.registry.catalogue
+    chosen = catalogue.get(name)
     found = [
-        model
-        for model in service.registry.models()
-        if model is chosen or ("@" not in name and model.name == chosen.name)
+        model for model in catalogue.listed() if model is chosen or ("@" not in name and model.name == chosen.name)
     ]
     cards = await service.workers.run(_cards, [model.path for model in found])
     versions = [describe(model) | {"card": card} for model, card in zip(found, cards, strict=True)]
     return JSONResponse({"name": chosen.name, "default": chosen.label, "versions": versions})
+
+
+def listing(catalogue: Catalogue) -> dict[str, Any]:
+    """Everything in a catalogue: the default, the versions being served, and those that could not be loaded."""
+    return {
+        "default": catalogue.get(None).label,
+        "models": [describe(model) for model in catalogue.listed()],
+        "failed": [asdict(failure) for failure in catalogue.failed],
+    }
 
 
 def describe(model: LiveModel) -> dict[str, Any]:

@@ -149,6 +149,12 @@ MODELS: dict[str, Any] = {
     "summary": "Models being served",
     "responses": {200: {"model": responses.ModelsResponse}, **_problems(401, 429, 503)},
 }
+RELOAD: dict[str, Any] = {
+    "operation_id": "reload",
+    "summary": "Look for models that came or went",
+    "openapi_extra": {"parameters": [_TIMEOUT]},
+    "responses": {200: {"model": responses.ModelsResponse}, **_problems(401, 408, 413, 422, 429, 503, 504)},
+}
 MODEL: dict[str, Any] = {
     "operation_id": "getModel",
     "summary": "One model",

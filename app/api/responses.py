@@ -110,11 +110,20 @@ class ModelVersion(ModelDescription):
     card: str | None
 
 
+class LoadFailure(_Answer):
+    """A version that is not served as it is in the repository; without a name it is the whole repository."""
+
+    name: str | None
+    version: int | None
+    reason: str = Field(examples=["generator.onnx: No such file or directory"])
+
+
 class ModelsResponse(_Answer):
     """What is served; `default` is what a request without `model` gets."""
 
     default: str = Field(examples=["mnist@1"])
     models: list[ModelDescription]
+    failed: list[LoadFailure] = Field(description="What the last look at the repository could not load, and why.")
 
 
 class ModelResponse(_Answer):

@@ -15,6 +15,7 @@ from app.errors import DeadlineExceeded
 from app.generation import Generation
 from app.metrics import Metrics
 from app.registry import LiveModel, ModelRegistry
+from app.reloader import Reloader
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ class Service:
 
     settings: Settings
     registry: ModelRegistry
+    reloader: Reloader
     metrics: Metrics
     lifecycle: Lifecycle
     workers: Workers

@@ -183,7 +183,7 @@ def _with_model(
     """Load one bundle, run `work` with it, and free it."""
     logs.configure("console", "warning")
     metrics = Metrics(CollectorRegistry())
-    registry = ModelRegistry(Settings.from_environment({}, device=device), open_engine, metrics.batch_observer)
+    registry = ModelRegistry(Settings.from_environment({}, device=device), open_engine, metrics)
     try:
         asyncio.run(work(registry.load(bundle)))
     finally:

@@ -53,7 +53,7 @@ def serve(**flags: str | None) -> None:
     """Serve every model under the models folder over HTTP.
 
     Each option is also an environment variable; the option wins. SIGTERM drains: /readyz turns 503, requests
-    under way end, and the process exits within the drain timeout.
+    under way end, and the process exits within the drain timeout. SIGHUP looks at the models folder again.
     """
     settings = Settings.from_environment(os.environ, **flags)
     logs.configure(settings.log_format, settings.log_level)
@@ -72,6 +72,8 @@ def serve(**flags: str | None) -> None:
     # uvicorn raises the signal again once it has shut down; by then it has been obeyed.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, server.handle_exit)
+    # What the signal would do by itself, ending the process, is no answer to a new model.
+    signal.signal(signal.SIGHUP, lambda *_: service.reloader.request())
     server.run(sockets=[listener])
     _require_started(service.lifecycle)
 

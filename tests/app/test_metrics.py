@@ -15,6 +15,7 @@ SERIES = {
     "gan_inflight_requests": "gauge",
     "gan_ready": "gauge",
     "gan_model_info": "gauge",
+    "gan_model_load_failures_total": "counter",
     "gan_realness": "histogram",
     "gan_request_seconds": "histogram",
     "gan_queue_seconds": "histogram",
@@ -54,6 +55,24 @@ def test_a_model_is_announced_with_its_series_at_zero(metrics: Metrics) -> None:
     assert value("gan_queue_depth", {"model": "mnist"}) == 3
     depth[0] = 5
     assert value("gan_queue_depth", {"model": "mnist"}) == 5
+
+
+def test_a_model_that_goes_takes_its_series_with_it(metrics: Metrics) -> None:
+    before = _text(metrics)
+    metrics.serve_model("mnist", 2, "d" * 64, "CPUExecutionProvider", lambda: 0)
+    batches = metrics.batch_observer("mnist")
+    metrics.load_failed("mnist")
+    metrics.realness.labels("mnist").observe(0.5)
+    metrics.withdraw_model("mnist", 2, "d" * 64, "CPUExecutionProvider")
+    metrics.withdraw_model("mnist", 2, "d" * 64, "CPUExecutionProvider")
+    assert [sample for family in metrics.model_info.collect() for sample in family.samples] == []
+    assert metrics.registry.get_sample_value("gan_model_load_failures_total", {"model": "mnist"}) == 1
+    metrics.forget_model("mnist")
+    metrics.forget_model("mnist")
+    assert _text(metrics) == before
+    metrics.serve_model("mnist", 3, "e" * 64, "CPUExecutionProvider", lambda: 0)
+    batches.batch_done(rows=1, inference_s=0.1)
+    assert metrics.registry.get_sample_value("gan_batches_total", {"model": "mnist"}) == 1
 
 
 def test_a_batch_is_counted_sized_and_timed(metrics: Metrics) -> None:

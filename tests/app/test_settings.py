@@ -35,6 +35,8 @@ def test_every_setting_has_a_variable_and_a_description() -> None:
         ("DEFAULT_MODEL", "mnist@2", "mnist@2"),
         ("RATE_LIMIT_PER_S", "0.5", 0.5),
         ("LOG_FORMAT", "json", "json"),
+        ("WATCH_S", "2.5", 2.5),
+        ("ADMIN", "on", True),
     ],
 )
 def test_a_variable_sets_its_field(name: str, text: str, value: object) -> None:
@@ -74,6 +76,8 @@ def test_unknown_names_are_fatal_all_named_with_what_was_meant() -> None:
         ("THREADS", "-1"),
         ("LOG_LEVEL", "loud"),
         ("DISCRIMINATOR", "perhaps"),
+        ("WATCH_S", "0"),
+        ("WATCH_S", "inf"),
     ],
 )
 def test_a_wrong_value_is_fatal_and_its_variable_named(name: str, text: str) -> None:
@@ -92,6 +96,20 @@ def test_every_wrong_value_is_named_at_once_in_one_line() -> None:
 def test_a_queue_that_cannot_hold_one_request_is_refused() -> None:
     with pytest.raises(SettingsError, match="GANSERVE_MAX_QUEUE_IMAGES is 10"):
         Settings.from_environment({"GANSERVE_MAX_QUEUE_IMAGES": "10"})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "gan.example"])  # noqa: S104 -- refused, not bound
+def test_an_admin_route_that_the_network_could_call_without_a_key_is_refused(host: str) -> None:
+    environ = {"GANSERVE_ADMIN": "on", "GANSERVE_HOST": host}
+    with pytest.raises(SettingsError, match=r"^GANSERVE_ADMIN is on .* set GANSERVE_API_KEYS_FILE$"):
+        Settings.from_environment(environ)
+    assert Settings.from_environment({**environ, "GANSERVE_API_KEYS_FILE": "/run/keys"}).admin
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_an_admin_route_on_loopback_needs_no_key(host: str) -> None:
+    assert Settings.from_environment({"GANSERVE_ADMIN": "on", "GANSERVE_HOST": host}).admin
+    assert not Settings.from_environment({"GANSERVE_HOST": host}).admin
 
 
 def test_settings_are_frozen() -> None:

@@ -13,7 +13,7 @@ from training.cli import main as gantrain
 
 COMMANDS: dict[str, click.Command] = {"ganserve": ganserve, "gantrain": gantrain}
 TARGETS = frozenset(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
-ELSEWHERE = frozenset({"chmod", "curl", "docker", "pip", "python3"})
+ELSEWHERE = frozenset({"chmod", "cp", "curl", "docker", "mv", "pip", "python3"})
 
 
 @pytest.mark.parametrize("document", documents(), ids=str)

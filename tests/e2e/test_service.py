@@ -180,6 +180,35 @@ def test_an_idle_service_leaves_at_once_whatever_connections_are_kept(start: Sta
         assert time.monotonic() - began < 5
 
 
+def test_sighup_serves_what_is_new_and_takes_back_what_has_gone(start: Start, tmp_path: Path) -> None:
+    server = start()
+    with httpx.Client() as client:
+        folder = write_bundle(tmp_path / "models", version=2, height=32, width=32, seed=1)
+        for default in ("tiny@2", "tiny@1"):
+            if default == "tiny@1":
+                folder.rename(folder.with_name(".2"))
+            server.process.send_signal(signal.SIGHUP)
+            while (found := client.get(f"{server.url}/models").json()["default"]) != default:
+                assert found in {"tiny@1", "tiny@2"}
+            assert client.get(f"{server.url}/readyz").status_code == 200
+    assert server.process.poll() is None
+
+
+def test_a_watched_folder_needs_no_signal(start: Start, tmp_path: Path) -> None:
+    server = start(GANSERVE_WATCH_S="0.1")
+    write_bundle(tmp_path / "staged", version=2).rename(tmp_path / "models" / "tiny" / "2")
+    with httpx.Client() as client:
+        while client.get(f"{server.url}/models").json()["default"] != "tiny@2":
+            assert client.get(f"{server.url}/readyz").status_code == 200
+
+
+def test_an_admin_route_open_to_the_network_is_fatal() -> None:
+    code, lines, _ = refuse(GANSERVE_ADMIN="on", GANSERVE_HOST="0.0.0.0")  # noqa: S104 -- refused, not bound
+    assert code != 0
+    assert len(lines) == 1
+    assert "GANSERVE_API_KEYS_FILE" in lines[0]
+
+
 def test_metrics_have_a_port_of_their_own_when_asked_for(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
