@@ -87,7 +87,7 @@ async def generate(order: GenerateOrder, *, deadline: float | None) -> Generatio
     Raises InvalidRequest for what the model cannot do, DiscriminatorUnavailable when a selection or realness is asked
     of a model without one, and what the batchers raise.
     """
-    _check(order)
+    check(order)
     draws = _Draws(order)
     attempts = order.max_attempts if order.min_realness is not None else 1
     for attempt in range(attempts):
@@ -183,7 +183,8 @@ def _classes(order: GenerateOrder, images: list[int], z: NDArray[np.float32]) ->
     return classes_of(z, len(names))
 
 
-def _check(order: GenerateOrder) -> None:
+def check(order: GenerateOrder) -> None:
+    """Raise InvalidRequest or DiscriminatorUnavailable for an order that the model cannot fulfil."""
     manifest = order.model.manifest
     if order.class_ids is not None:
         require_classes(order.model, order.class_ids)

@@ -19,6 +19,7 @@ from app.api.rate_limit import RateLimitMiddleware, TokenBuckets
 from app.api.request_scope import HeadMiddleware, RequestMiddleware
 from app.api.service import Service
 from app.api.workers import Workers
+from app.cache import ImageCache
 from app.engines.onnx import open_engine as open_onnx_engine
 from app.errors import StartupError
 from app.metrics import Metrics
@@ -42,7 +43,8 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     series = Metrics(CollectorRegistry())
     registry = ModelRegistry(settings, open_engine, series)
     reloader = Reloader(registry.reload, watch_s=settings.watch_s)
-    service = Service(settings, registry, reloader, series, Lifecycle(), Workers(_EDGE_THREADS))
+    workers, cache = Workers(_EDGE_THREADS), _cache(settings, series)
+    service = Service(settings, registry, reloader, series, Lifecycle(), workers, cache)
     keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
     app = FastAPI(
         title="ganserve", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_lifespan
@@ -65,6 +67,14 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     if settings.metrics_port is None:
         app.include_router(metrics.router)
     return app
+
+
+def _cache(settings: Settings, series: Metrics) -> ImageCache | None:
+    if not settings.cache_bytes:
+        return None
+    cache = ImageCache(settings.cache_bytes, on_eviction=series.cache_evictions.inc)
+    series.cache_bytes.set_function(lambda: cache.size_bytes)
+    return cache
 
 
 @asynccontextmanager

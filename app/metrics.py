@@ -27,6 +27,14 @@ class Metrics:
             "gan_rejected", "Requests refused, by the code of the problem.", ["reason"], registry=registry
         )
         self.images = Counter("gan_images", "Images generated and handed over.", ["model"], registry=registry)
+        self.cache_hits = Counter(
+            "gan_cache_hits", "Images handed over that were there already, or being made.", ["model"], registry=registry
+        )
+        self.cache_misses = Counter(
+            "gan_cache_misses", "Images that the cache was asked for and that were made.", ["model"], registry=registry
+        )
+        self.cache_evictions = Counter("gan_cache_evictions", "Images that made room in the cache.", registry=registry)
+        self.cache_bytes = Gauge("gan_cache_bytes", "Memory of the cached images.", registry=registry)
         self.batches = Counter("gan_batches", "Batches run, of either network.", ["model"], registry=registry)
         self.queue_depth = Gauge("gan_queue_depth", "Images that wait for a batch.", ["model"], registry=registry)
         self.inflight_requests = Gauge("gan_inflight_requests", "Requests being worked on.", registry=registry)
@@ -68,7 +76,8 @@ class Metrics:
         """Announce a model version, with every series of the model at zero; `queue_depth` is asked at each scrape."""
         self.model_info.labels(name, str(version), digest, provider).set(1)
         self.queue_depth.labels(name).set_function(queue_depth)
-        self.images.labels(name)
+        for series in (self.images, self.cache_hits, self.cache_misses):
+            series.labels(name)
         self.batches.labels(name)
         self.load_failures.labels(name)
 

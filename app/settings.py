@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from app.errors import SettingsError
 
@@ -48,6 +57,9 @@ class Settings(BaseModel):
     )
     max_images_per_request: Annotated[PositiveInt, Field(le=65536)] = Field(
         256, description="Images that one request may ask for or upload."
+    )
+    cache_bytes: NonNegativeInt = Field(
+        0, description="Memory for encoded images, so that a seed asked for again is not made again; 0: no cache."
     )
     max_body_bytes: PositiveInt = Field(16 * 2**20, description="Largest request body; more is refused with 413.")
     max_pixels: PositiveInt = Field(16 * 2**20, description="Largest uploaded image; checked before it is decoded.")

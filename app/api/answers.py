@@ -13,6 +13,7 @@ import orjson
 
 from app import imaging
 from app.api import negotiation
+from app.cache import EncodedImage
 from app.generation import GeneratedImage, Generation
 from app.imaging import ImageFormat, PictureFormat
 from app.registry import LiveModel
@@ -62,7 +63,8 @@ def compose(request_id: str, model: LiveModel, generation: Generation, how: Pres
                 for record, image in zip(records, images, strict=True):
                     record["data"] = base64.b64encode(_file([image], model, how, how.image_format)).decode()
             encode_s = time.perf_counter() - began
-            body = orjson.dumps(_document(request_id, model, generation, records, encode_s) | extra)
+            timings_ms = _timings_ms(generation.queue_s, generation.inference_s, encode_s)
+            body = orjson.dumps(_document(request_id, model, records, timings_ms) | extra)
         case negotiation.ZIP:
             body = _archive(request_id, model, generation, how, began)
             encode_s = time.perf_counter() - began
@@ -72,7 +74,48 @@ def compose(request_id: str, model: LiveModel, generation: Generation, how: Pres
         case picture:
             body = _file(images, model, how, cast(PictureFormat, picture.removeprefix("image/")))
             encode_s = time.perf_counter() - began
-    return Answer(body, how.media_type, _headers(images, model, generation, how, encode_s), encode_s)
+    timing = server_timing(generation.queue_s, generation.inference_s, encode_s)
+    seeds = [image.seed for image in images if image.seed is not None]
+    accepted = [image.accepted for image in images]
+    return Answer(body, how.media_type, _headers(model, how, timing, seeds, accepted), encode_s)
+
+
+def compose_files(
+    request_id: str,
+    model: LiveModel,
+    seeds: Sequence[int],
+    files: Sequence[EncodedImage],
+    how: Presentation,
+    *,
+    timings_s: tuple[float, float, float],
+    hit: bool,
+) -> Answer:
+    """The answer that `compose` makes, from a file per seed: JSON or a zip of a list, or the picture of one image.
+
+    `timings_s` are the seconds in the queue, in the networks and in encoding; `hit` says that nothing was made.
+    """
+    queue_s, inference_s, encode_s = timings_s
+    records = [
+        _record(index, seed, file.class_id, model, how)
+        for index, (seed, file) in enumerate(zip(seeds, files, strict=True))
+    ]
+    timings_ms = _timings_ms(queue_s, inference_s, encode_s)
+    match how.media_type:
+        case negotiation.JSON:
+            for record, file in zip(records, files, strict=True):
+                record["data"] = base64.b64encode(file.data).decode()
+            body = orjson.dumps(_document(request_id, model, records, timings_ms))
+        case negotiation.ZIP:
+            named = {}
+            for record, file in zip(records, files, strict=True):
+                record["file"] = _file_name(record, how)
+                named[record["file"]] = file.data
+            body = _zip(named, _document(request_id, model, records, timings_ms))
+        case _:
+            (file,) = files
+            body = file.data
+    timing = server_timing(queue_s, inference_s, encode_s, hit=hit)
+    return Answer(body, how.media_type, _headers(model, how, timing, seeds, []), encode_s)
 
 
 def image_text(image: GeneratedImage, model: LiveModel, truncation: float | None) -> dict[str, str]:
@@ -92,10 +135,14 @@ def image_text(image: GeneratedImage, model: LiveModel, truncation: float | None
     return text
 
 
-def server_timing(queue_s: float, inference_s: float, encode_s: float) -> str:
-    """The Server-Timing header; durations in milliseconds, as its specification has them."""
+def server_timing(queue_s: float, inference_s: float, encode_s: float, *, hit: bool = False) -> str:
+    """The Server-Timing header; durations in milliseconds, as its specification has them.
+
+    `hit` says that nothing had to be made, since the cache had it.
+    """
     parts = {"queue": queue_s, "inference": inference_s, "encode": encode_s}
-    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in parts.items())
+    timing = ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in parts.items())
+    return f"{timing}, cache;desc=hit" if hit else timing
 
 
 def _pixels(images: Iterable[GeneratedImage]) -> list[imaging.Pixels]:
@@ -120,17 +167,9 @@ def _file(images: Sequence[GeneratedImage], model: LiveModel, how: Presentation,
 
 
 def _records(images: Sequence[GeneratedImage], model: LiveModel, how: Presentation) -> list[dict[str, Any]]:
-    spec = model.manifest.image
     records: list[dict[str, Any]] = []
     for index, image in enumerate(images):
-        record: dict[str, Any] = {
-            "index": index,
-            "seed": image.seed,
-            "class_id": image.class_id,
-            "format": how.image_format,
-            "width": spec.width,
-            "height": spec.height,
-        }
+        record = _record(index, image.seed, image.class_id, model, how)
         if image.realness is not None:
             record["realness"] = image.realness
         if how.judged:
@@ -140,6 +179,18 @@ def _records(images: Sequence[GeneratedImage], model: LiveModel, how: Presentati
             record["latent"] = image.latent.tolist()
         records.append(record)
     return records
+
+
+def _record(index: int, seed: int | None, class_id: int | None, model: LiveModel, how: Presentation) -> dict[str, Any]:
+    spec = model.manifest.image
+    return {
+        "index": index,
+        "seed": seed,
+        "class_id": class_id,
+        "format": how.image_format,
+        "width": spec.width,
+        "height": spec.height,
+    }
 
 
 def _grid_record(images: Sequence[GeneratedImage], how: Presentation) -> dict[str, Any]:
@@ -156,59 +207,68 @@ def _grid_record(images: Sequence[GeneratedImage], how: Presentation) -> dict[st
 
 
 def _document(
-    request_id: str, model: LiveModel, generation: Generation, records: list[dict[str, Any]], encode_s: float
+    request_id: str, model: LiveModel, records: list[dict[str, Any]], timings_ms: Mapping[str, float]
 ) -> dict[str, Any]:
     return {
         "id": request_id,
         "model": {"name": model.name, "version": model.version, "digest": model.digest},
         "images": records,
-        "timings_ms": {
-            "queue": round(generation.queue_s * 1000, 3),
-            "inference": round(generation.inference_s * 1000, 3),
-            "encode": round(encode_s * 1000, 3),
-        },
+        "timings_ms": timings_ms,
     }
 
 
+def _timings_ms(queue_s: float, inference_s: float, encode_s: float) -> dict[str, float]:
+    parts = {"queue": queue_s, "inference": inference_s, "encode": encode_s}
+    return {name: round(seconds * 1000, 3) for name, seconds in parts.items()}
+
+
 def _archive(request_id: str, model: LiveModel, generation: Generation, how: Presentation, began: float) -> bytes:
-    """A zip without compression, since its files are compressed: one per image, or the grid, and images.json."""
+    """One file per image, or the grid, and images.json."""
     images = generation.images
-    extension = _EXTENSIONS[how.image_format]
     records = _records(images, model, how)
     extra: dict[str, Any] = {}
     files: dict[str, bytes] = {}
     if how.as_grid:
-        name = f"grid.{extension}"
+        name = f"grid.{_EXTENSIONS[how.image_format]}"
         files[name] = _file(images, model, how, how.image_format)
         extra = {"grid": _grid_record(images, how) | {"file": name}}
     else:
         for record, image in zip(records, images, strict=True):
-            name = f"{record['index']:04d}{'' if image.seed is None else f'-seed{image.seed}'}.{extension}"
+            name = _file_name(record, how)
             files[name] = _file([image], model, how, how.image_format)
             record["file"] = name
     encode_s = time.perf_counter() - began
-    document = _document(request_id, model, generation, records, encode_s) | extra
-    files["images.json"] = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    timings_ms = _timings_ms(generation.queue_s, generation.inference_s, encode_s)
+    return _zip(files, _document(request_id, model, records, timings_ms) | extra)
+
+
+def _file_name(record: Mapping[str, Any], how: Presentation) -> str:
+    seed = "" if record["seed"] is None else f"-seed{record['seed']}"
+    return f"{record['index']:04d}{seed}.{_EXTENSIONS[how.image_format]}"
+
+
+def _zip(files: Mapping[str, bytes], document: Mapping[str, Any]) -> bytes:
+    """A zip without compression, since its files are compressed; the document goes in as images.json."""
+    described = {"images.json": orjson.dumps(document, option=orjson.OPT_INDENT_2)}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in files.items():
+        for name, data in {**files, **described}.items():
             archive.writestr(zipfile.ZipInfo(name), data)
     return out.getvalue()
 
 
 def _headers(
-    images: Sequence[GeneratedImage], model: LiveModel, generation: Generation, how: Presentation, encode_s: float
+    model: LiveModel, how: Presentation, timing: str, seeds: Sequence[int], accepted: Sequence[bool]
 ) -> dict[str, str]:
     headers = {
-        "Server-Timing": server_timing(generation.queue_s, generation.inference_s, encode_s),
+        "Server-Timing": timing,
         "X-Model": f"{model.name}@{model.version}",
         "Vary": "Accept",
     }
     if how.media_type == negotiation.JSON:
         return headers
-    seeds = [str(image.seed) for image in images if image.seed is not None]
-    lists = {"X-Seed": ",".join(seeds)}
+    lists = {"X-Seed": ",".join(map(str, seeds))}
     if how.judged:
-        lists["X-Accepted"] = ",".join("true" if image.accepted else "false" for image in images)
+        lists["X-Accepted"] = ",".join("true" if one else "false" for one in accepted)
     # Proxies refuse long headers; who needs more than this many seeds reads them from JSON or a zip.
     return headers | {name: value for name, value in lists.items() if 0 < len(value) <= _MAX_HEADER_CHARS}

@@ -1,21 +1,29 @@
 """`POST /generate`: images from seeds, from fresh seeds, or from latents."""
 
+from functools import partial
+from typing import cast
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api import answers, bodies, negotiation, openapi, strict_json
 from app.api.fields import spread
+from app.api.files import FileKind, cached_files, count_files
 from app.api.request_scope import context_of, deadline_of
 from app.api.schemas import GenerateRequest, validate
 from app.api.service import Service, service_of, while_wanted
+from app.cache import ImageCache
 from app.generation import GenerateOrder, Generation, draw_seeds, generate
+from app.imaging import ImageFormat
 from app.registry import LiveModel
 
 router = APIRouter(tags=["images"])
 
 # Below this a body is parsed where it is: the hop to a thread would cost more.
 _SMALL_BODY_BYTES = 16 * 1024
+# The same for files that only have to be put into an answer.
+_SMALL_FILES_BYTES = 64 * 1024
 
 
 @router.post("/generate", **openapi.GENERATE)
@@ -35,7 +43,11 @@ async def post_generate(request: Request) -> Response:
         wanted = await service.workers.run(_parse, raw, service.settings.max_images_per_request)
     with service.registry.use(wanted.model) as model:
         presentation = _presentation(wanted, model, request.headers.get("accept"))
-        work = _make(service, context_of(request).id, _order(wanted, model), presentation, deadline)
+        order, request_id = _order(wanted, model), context_of(request).id
+        if service.cache is not None and _may_be_cached(wanted, presentation):
+            work = _make_files(service, service.cache, request_id, order, presentation, deadline=deadline)
+        else:
+            work = _make(service, request_id, order, presentation, deadline)
         return await while_wanted(request, work, deadline=deadline)
 
 
@@ -89,4 +101,49 @@ async def _make(
     generation: Generation = await generate(order, deadline=deadline)
     answer = await service.workers.run(answers.compose, request_id, order.model, generation, presentation)
     service.count(order.model, generation, encode_s=answer.encode_s)
+    return Response(answer.body, media_type=answer.media_type, headers=dict(answer.headers))
+
+
+def _may_be_cached(wanted: GenerateRequest, presentation: answers.Presentation) -> bool:
+    """Whether the answer consists of files of single images, each of which its seed determines.
+
+    Fresh seeds are not asked for again; a selection, realness and latents take more than the files.
+    """
+    return (
+        (wanted.seed is not None or wanted.seeds is not None)
+        and wanted.best_of == 1
+        and wanted.min_realness is None
+        and not wanted.include
+        and not presentation.as_grid
+        and presentation.media_type != negotiation.NPY
+    )
+
+
+async def _make_files(
+    service: Service,
+    cache: ImageCache,
+    request_id: str,
+    order: GenerateOrder,
+    presentation: answers.Presentation,
+    *,
+    deadline: float,
+) -> Response:
+    media_type, image_format = presentation.media_type, presentation.image_format
+    if media_type in negotiation.PICTURES:
+        image_format = cast(ImageFormat, media_type.removeprefix("image/"))
+    kind = FileKind(image_format, presentation.quality, presentation.truncation)
+    files = await cached_files(service, cache, order, kind, deadline)
+    compose = partial(
+        answers.compose_files,
+        request_id,
+        order.model,
+        order.seeds or (),
+        files.images,
+        presentation,
+        timings_s=(files.queue_s, files.inference_s, files.encode_s),
+        hit=files.made == 0,
+    )
+    small = sum(len(image.data) for image in files.images) <= _SMALL_FILES_BYTES
+    answer = compose() if small else await service.workers.run(compose)
+    count_files(service, order.model, files)
     return Response(answer.body, media_type=answer.media_type, headers=dict(answer.headers))

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import time
 from collections.abc import Mapping
 from importlib.metadata import version
 
@@ -10,15 +9,15 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import imaging
 from app.api import openapi
-from app.api.answers import image_text, server_timing
+from app.api.answers import server_timing
+from app.api.files import FileKind, cached_files, count_files, make_files
 from app.api.request_scope import deadline_of
 from app.api.schemas import ImageQuery, validate
 from app.api.service import Service, service_of, while_wanted
 from app.api.texts import query_values
 from app.errors import FieldError, InvalidRequest, RouteNotFound
-from app.generation import GenerateOrder, generate
+from app.generation import GenerateOrder
 from app.imaging import PictureFormat
 from app.registry import LiveModel
 from bundle.latents import SEED_LIMIT
@@ -65,19 +64,17 @@ async def get_image(request: Request, model: str, seed: str, ext: str) -> Respon
 
 
 async def _make(service: Service, order: GenerateOrder, image_format: PictureFormat, deadline: float) -> Response:
-    model = order.model
-    generation = await generate(order, deadline=deadline)
-    image = generation.images[0]
     truncation = None
-    if model.manifest.truncation.supported:
+    if order.model.manifest.truncation.supported:
         truncation = 1.0 if order.truncation is None else order.truncation
-    began = time.perf_counter()
-    text = image_text(image, model, truncation)
-    body = await service.workers.run(imaging.encode, image.pixels, image_format, quality=_QUALITY, text=text)
-    encode_s = time.perf_counter() - began
-    service.count(model, generation, encode_s=encode_s)
-    timing = server_timing(generation.queue_s, generation.inference_s, encode_s)
-    return Response(body, media_type=f"image/{image_format}", headers={"Server-Timing": timing})
+    kind = FileKind(image_format, _QUALITY, truncation)
+    if service.cache is None:
+        files = await make_files(service, order, kind, deadline)
+    else:
+        files = await cached_files(service, service.cache, order, kind, deadline)
+    count_files(service, order.model, files)
+    timing = server_timing(files.queue_s, files.inference_s, files.encode_s, hit=files.made == 0)
+    return Response(files.images[0].data, media_type=f"image/{image_format}", headers={"Server-Timing": timing})
 
 
 def _seed(text: str) -> int:

@@ -11,6 +11,7 @@ from app.api.lifecycle import Lifecycle
 from app.api.problems import ClientGone
 from app.api.request_scope import remaining_s
 from app.api.workers import Workers
+from app.cache import ImageCache
 from app.errors import DeadlineExceeded
 from app.generation import Generation
 from app.metrics import Metrics
@@ -31,6 +32,7 @@ class Service:
     metrics: Metrics
     lifecycle: Lifecycle
     workers: Workers
+    cache: ImageCache | None
 
     def count(self, model: LiveModel, generation: Generation, *, encode_s: float) -> None:
         """Put images that are being handed over into the metrics."""
