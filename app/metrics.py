@@ -88,7 +88,15 @@ class Metrics:
 
     def forget_model(self, name: str) -> None:
         """Remove every series of a model, of which no version is left."""
-        for series in (self.queue_depth, self.images, self.batches, self.load_failures, self.realness):
+        for series in (
+            self.queue_depth,
+            self.images,
+            self.batches,
+            self.load_failures,
+            self.realness,
+            self.cache_hits,
+            self.cache_misses,
+        ):
             with suppress(KeyError):
                 series.remove(name)
 
