@@ -18,6 +18,7 @@ from bundle import LatentSpec, classes_of, sample_latents
 from bundle.latents import SEED_LIMIT
 
 LATENT_LIMIT = 1000.0
+"""No latent value may be further from zero."""
 _SEEDS_ON_THE_LOOP = 16
 
 

@@ -10,10 +10,8 @@ from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, 
 from pydantic_core import PydanticCustomError
 
 from app.errors import FieldError, InvalidRequest
+from app.generation import LATENT_LIMIT
 from bundle.latents import SEED_LIMIT
-
-LATENT_LIMIT = 1000.0
-"""No latent value may be further from zero."""
 
 
 def whole_number(value: object) -> int:

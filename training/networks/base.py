@@ -23,19 +23,24 @@ class Discriminator(nn.Module):
     """An image (and the class) -> a logit: positive for real, negative for generated.
 
     `features(image)` returns float32 [n, feature_dim]; `logits(features)` the logit under every class, float32
-    [n, max(classes, 1)]. A row never looks at its batch mates in eval mode.
+    [n, max(classes, 1)]. A family provides `body` and `head`, which do these two. A row never looks at its batch mates
+    in eval mode.
     """
 
     classes: int
     feature_dim: int
+    body: nn.Module
+    head: nn.Module
 
     def features(self, image: Tensor) -> Tensor:
         """The penultimate activations of `image`, float32 [n, channels, height, width] in [-1, 1]."""
-        raise NotImplementedError
+        features: Tensor = self.body(image)
+        return features
 
     def logits(self, features: Tensor) -> Tensor:
         """The logit under each class, or the one logit of an unconditional network, as one column."""
-        raise NotImplementedError
+        logits: Tensor = self.head(features)
+        return logits
 
     def forward(self, image: Tensor, class_id: Tensor | None = None) -> Tensor:
         """The logit of each image, float32 [n], under its class when one is given."""

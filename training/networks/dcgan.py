@@ -98,16 +98,6 @@ class DcganDiscriminator(Discriminator):
         self.body = nn.Sequential(*layers)
         self.head = ProjectionHead(feature_dim, classes, normalise=True)
 
-    def features(self, image: Tensor) -> Tensor:
-        """See Discriminator."""
-        features: Tensor = self.body(image)
-        return features
-
-    def logits(self, features: Tensor) -> Tensor:
-        """See Discriminator."""
-        logits: Tensor = self.head(features)
-        return logits
-
 
 def _initialise(network: nn.Module) -> None:
     for module in network.modules():

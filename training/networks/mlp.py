@@ -66,13 +66,3 @@ class MlpDiscriminator(Discriminator):
             nn.Dropout(dropout),
         )
         self.head = nn.Linear(self.feature_dim, max(classes, 1))
-
-    def features(self, image: Tensor) -> Tensor:
-        """See Discriminator."""
-        features: Tensor = self.body(image)
-        return features
-
-    def logits(self, features: Tensor) -> Tensor:
-        """See Discriminator."""
-        logits: Tensor = self.head(features)
-        return logits
