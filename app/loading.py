@@ -70,7 +70,7 @@ class BundleLoader:
             engine.close()
             raise
         return Batcher(
-            engine,
+            [engine],
             max_batch_size=batch_size,
             max_queue_delay_s=self._settings.max_queue_delay_ms / 1000,
             max_queue_images=self._settings.max_queue_images,

@@ -27,17 +27,17 @@ def shut() -> RecordingEngine:
 
 class _Made:
     def __init__(self) -> None:
-        self.batchers: list[tuple[Batcher, RecordingEngine]] = []
+        self.batchers: list[tuple[Batcher, tuple[RecordingEngine, ...]]] = []
 
-    def __call__(self, engine: RecordingEngine, **settings: Any) -> Batcher:  # noqa: ANN401 -- any setting
+    def __call__(self, *engines: RecordingEngine, **settings: Any) -> Batcher:  # noqa: ANN401 -- any setting
         kept: dict[str, Any] = {
             "max_batch_size": 8,
             "max_queue_delay_s": 0.0,
             "max_queue_images": 100,
             "observer": SilentObserver(),
         }
-        batcher = Batcher(engine, **{**kept, **settings})
-        self.batchers.append((batcher, engine))
+        batcher = Batcher(engines, **{**kept, **settings})
+        self.batchers.append((batcher, engines))
         return batcher
 
 
@@ -45,8 +45,9 @@ class _Made:
 def make() -> Iterator[_Made]:
     made = _Made()
     yield made
-    for batcher, engine in made.batchers:
-        engine.gate.set()
+    for batcher, engines in made.batchers:
+        for engine in engines:
+            engine.gate.set()
         batcher.close()
 
 
@@ -225,7 +226,6 @@ def test_a_dead_worker_is_seen_and_leaves_no_one_waiting(make: _Made, shut: Reco
         for task in (running, waiting):
             with pytest.raises(NotReady):
                 await task
-        await asyncio.to_thread(batcher._thread.join, 10)
         assert not batcher.alive
         with pytest.raises(NotReady):
             await batcher.submit(_rows(2), deadline=None)
@@ -236,7 +236,7 @@ def test_a_dead_worker_is_seen_and_leaves_no_one_waiting(make: _Made, shut: Reco
 def test_closing_lets_the_running_batch_end_and_turns_the_rest_away(shut: RecordingEngine) -> None:
     async def scenario() -> None:
         observer = SilentObserver()
-        batcher = Batcher(shut, max_batch_size=8, max_queue_delay_s=0, max_queue_images=9, observer=observer)
+        batcher = Batcher([shut], max_batch_size=8, max_queue_delay_s=0, max_queue_images=9, observer=observer)
         running = await _submitted(batcher, 5)
         await _until_running(shut)
         waiting = await _submitted(batcher, 6)
@@ -308,3 +308,113 @@ def test_rows_that_cannot_be_answered_one_by_one_are_not_queued(
     with pytest.raises(ValueError, match="one row or more"):
         asyncio.run(batcher.submit(inputs, deadline=None))
     assert batcher.queue_depth == 0
+
+
+def _shut_pair() -> tuple[RecordingEngine, RecordingEngine]:
+    return RecordingEngine(gate_open=False), RecordingEngine(gate_open=False)
+
+
+async def _until_idle(batcher: Batcher, workers: int) -> None:
+    """Wait until so many workers wait for work."""
+    while batcher.idle_workers < workers:  # noqa: ASYNC110 -- nothing tells of it but the count
+        await asyncio.sleep(0.001)
+
+
+def test_idle_engines_share_a_large_request(make: _Made) -> None:
+    first, second = _shut_pair()
+
+    async def scenario() -> list[float]:
+        batcher = make(first, second, max_batch_size=8)
+        await _until_idle(batcher, 2)
+        large = await _submitted(batcher, *range(8))
+        await _until_running(first)
+        await _until_running(second)
+        first.gate.set()
+        second.gate.set()
+        return await large
+
+    assert asyncio.run(scenario()) == [row * 10 for row in range(8)]
+    assert sorted([*first.batches, *second.batches]) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_batch_on_one_engine_holds_no_other_engine_up(make: _Made) -> None:
+    first, second = _shut_pair()
+
+    async def scenario() -> None:
+        batcher = make(first, second)
+        await _until_idle(batcher, 2)
+        stuck = await _submitted(batcher, 1)
+        busy, free = (first, second) if await asyncio.to_thread(first.entered.acquire, timeout=0.5) else (second, first)
+        free.gate.set()
+        for value in range(2, 12):
+            assert await (await _submitted(batcher, value)) == [value * 10]
+        busy.gate.set()
+        assert await stuck == [10]
+
+    asyncio.run(scenario())
+
+
+def test_a_failing_engine_fails_a_request_that_it_shares_with_another(make: _Made) -> None:
+    first, second = _shut_pair()
+    first.fail_with = RuntimeError("no")
+
+    async def scenario() -> None:
+        batcher = make(first, second, max_batch_size=8)
+        await _until_idle(batcher, 2)
+        large = await _submitted(batcher, *range(16))
+        await _until_running(first)
+        await _until_running(second)
+        first.gate.set()
+        with pytest.raises(ModelFailure):
+            await large
+        assert batcher.queue_depth == 0
+        second.gate.set()
+        first.fail_with = None
+        assert await (await _submitted(batcher, 5)) == [50]
+
+    asyncio.run(scenario())
+
+
+def test_one_dead_worker_of_two_ends_the_batcher(make: _Made) -> None:
+    first, second = _shut_pair()
+    first.fail_with = SystemExit()
+
+    async def scenario() -> None:
+        batcher = make(first, second, max_batch_size=2)
+        await _until_idle(batcher, 2)
+        tasks = [await _submitted(batcher, value) for value in (1, 2, 3)]
+        await _until_running(first)
+        await _until_running(second)
+        first.gate.set()
+        second.gate.set()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(isinstance(outcome, NotReady) for outcome in outcomes) >= 1
+        assert not batcher.alive
+        with pytest.raises(NotReady):
+            await batcher.submit(_rows(9), deadline=None)
+
+    asyncio.run(scenario())
+
+
+def test_a_request_whose_turn_would_come_too_late_is_refused_at_once(make: _Made, shut: RecordingEngine) -> None:
+    now = [0.0]
+
+    async def scenario() -> None:
+        batcher = make(shut, clock=lambda: now[0])
+        first = await _submitted(batcher, 0)
+        await _until_running(shut)
+        now[0] = 1.0  # one image a second, it learns
+        shut.gate.set()
+        await first
+        shut.gate.clear()
+        running = await _submitted(batcher, 1)
+        await _until_running(shut)
+        waiting = await _submitted(batcher, *range(10))
+        with pytest.raises(QueueFull) as refused:
+            await batcher.submit(_rows(9), deadline=now[0] + 11)
+        assert refused.value.retry_after_s == pytest.approx(10)
+        patient = await _submitted(batcher, 7, deadline=now[0] + 30)
+        shut.gate.set()
+        await asyncio.gather(running, waiting, patient)
+
+    asyncio.run(scenario())
