@@ -100,11 +100,11 @@ class Batcher:
         loop = asyncio.get_running_loop()
         rows = row_count(inputs)
         job = Job(inputs, rows, deadline, self._clock(), loop, loop.create_future())
+        late = DeadlineExceeded("the deadline passed before the images were ready")
+        if deadline is not None and deadline <= job.submitted:
+            raise late
         self._enqueue(job)
-        timer = None
-        if deadline is not None:
-            late = DeadlineExceeded("the deadline passed before the images were ready")
-            timer = loop.call_later(max(0.0, deadline - job.submitted), job.settle, late)
+        timer = None if deadline is None else loop.call_later(deadline - job.submitted, job.settle, late)
         try:
             return await job.answer
         finally:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +39,11 @@ class GenerateOrder:
     min_realness: float | None = None
     max_attempts: int = 16
     want_realness: bool = False
+
+    @property
+    def selects(self) -> bool:
+        """Whether there may be several candidates for an image."""
+        return self.best_of > 1 or self.min_realness is not None
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,8 @@ async def generate(order: GenerateOrder, *, deadline: float | None) -> Generatio
     of a model without one, and what the batchers raise.
     """
     check(order)
+    if not (order.selects or order.want_realness):
+        return await _once(order, deadline)
     draws = _Draws(order)
     attempts = order.max_attempts if order.min_realness is not None else 1
     for attempt in range(attempts):
@@ -98,13 +105,33 @@ async def generate(order: GenerateOrder, *, deadline: float | None) -> Generatio
     return Generation(draws.images(), draws.queue_s, draws.inference_s)
 
 
+async def _once(order: GenerateOrder, deadline: float | None) -> Generation:
+    """Every image as its seed or latent has it, with nobody to judge them."""
+    manifest, seeds = order.model.manifest, order.seeds
+    z = await _sample(manifest.latent, seeds) if seeds is not None else np.asarray(order.latents, dtype=np.float32)
+    classes = _classes(order, range(len(z)), z)
+    truncation = 1.0 if order.truncation is None else order.truncation
+    made = await order.model.generator.submit(generator_inputs(manifest, z, classes, truncation), deadline=deadline)
+    images = [
+        GeneratedImage(
+            seed=None if seeds is None else seeds[row],
+            class_id=None if classes is None else int(classes[row]),
+            pixels=pixels,
+            latent=z[row],
+            realness=None,
+            attempts=1,
+            accepted=True,
+        )
+        for row, pixels in enumerate(made.outputs["image"])
+    ]
+    return Generation(images, made.queue_s, made.inference_s)
+
+
 class _Draws:
     """The best candidate so far of every image, and which images still want a better one."""
 
     def __init__(self, order: GenerateOrder) -> None:
         self._order = order
-        self._selects = order.best_of > 1 or order.min_realness is not None
-        self._judged = self._selects or order.want_realness
         self._count = len(order.latents) if order.latents is not None else len(order.seeds or ())
         self._best: dict[int, GeneratedImage] = {}
         self.pending = list(range(self._count))
@@ -116,7 +143,7 @@ class _Draws:
         numbers = range(attempt * best_of, (attempt + 1) * best_of)
         candidates = [(index, number) for index in self.pending for number in numbers]
         # Candidates can outnumber what the queue holds; images alone never do.
-        limit = max(1, self._order.model.generator.max_queue_images // 4) if self._selects else len(candidates)
+        limit = max(1, self._order.model.generator.max_queue_images // 4) if self._order.selects else len(candidates)
         for start in range(0, len(candidates), limit):
             await self._draw(candidates[start : start + limit], deadline)
         self.pending = [index for index in self.pending if not self._best[index].accepted]
@@ -135,7 +162,7 @@ class _Draws:
         self._account(made)
         pixels = made.outputs["image"]
         realness = None
-        if self._judged:
+        if order.selects or order.want_realness:
             judged = await probabilities(model, pixels, classes, deadline)
             self._account(judged)
             realness = judged.outputs["probability"]
@@ -168,14 +195,14 @@ class _Draws:
         self.inference_s += result.inference_s
 
 
-async def _sample(latent: LatentSpec, seeds: list[int]) -> NDArray[np.float32]:
+async def _sample(latent: LatentSpec, seeds: Sequence[int]) -> NDArray[np.float32]:
     """Latents, on a thread where drawing them would hold the event loop up for longer than the hop costs."""
     if len(seeds) <= _SEEDS_ON_THE_LOOP:
         return sample_latents(latent, seeds)
     return await asyncio.to_thread(sample_latents, latent, seeds)
 
 
-def _classes(order: GenerateOrder, images: list[int], z: NDArray[np.float32]) -> NDArray[np.int64] | None:
+def _classes(order: GenerateOrder, images: Iterable[int], z: NDArray[np.float32]) -> NDArray[np.int64] | None:
     names = order.model.manifest.classes
     if names is None:
         return None
@@ -191,13 +218,12 @@ def check(order: GenerateOrder) -> None:
         require_classes(order.model, order.class_ids)
     if order.truncation is not None and not manifest.truncation.supported:
         _refuse("truncation", "this model does not support truncation")
-    selects = order.best_of > 1 or order.min_realness is not None
     if order.latents is not None:
         _check_latents(order.latents, manifest.latent.dim)
-        if selects:
+        if order.selects:
             field = "best_of" if order.best_of > 1 else "min_realness"
             _refuse(field, "a latent makes one image; selection needs seed, seeds or n to draw from")
-    if (selects or order.want_realness) and order.model.discriminator is None:
+    if (order.selects or order.want_realness) and order.model.discriminator is None:
         raise DiscriminatorUnavailable("this model is served without a discriminator, which this request needs")
 
 

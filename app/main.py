@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from app.api import admin, discriminate, docs, generate, health, images, metrics, models, openapi
+from app.api.direct import DirectMiddleware
 from app.api.keys import KeyMiddleware, read_keys
 from app.api.lifecycle import Lifecycle
 from app.api.rate_limit import RateLimitMiddleware, TokenBuckets
@@ -53,12 +54,15 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     app.openapi = lambda: _document(app, with_keys=keys is not None)  # type: ignore[method-assign]  # as FastAPI asks
     app.add_exception_handler(HTTPException, _reraise)
     # The last one added is the first to see a request.
+    hot = [route for routes in (generate, images, discriminate, health) for route in routes.router.routes]
+    app.add_middleware(DirectMiddleware, routes=hot)
     if settings.rate_limit_per_s is not None:
         buckets = TokenBuckets(settings.rate_limit_per_s, settings.rate_limit_burst)
         app.add_middleware(RateLimitMiddleware, buckets=buckets, by_key=keys is not None)
     if keys is not None:
         app.add_middleware(KeyMiddleware, digests=keys)
-    app.add_middleware(RequestMiddleware, lifecycle=service.lifecycle, metrics=series)
+    log = settings.access_log
+    app.add_middleware(RequestMiddleware, lifecycle=service.lifecycle, metrics=series, access_log=log)
     app.add_middleware(HeadMiddleware)
     for routes in (generate, discriminate, images, models, health, docs):
         app.include_router(routes.router)

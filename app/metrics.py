@@ -23,6 +23,7 @@ class Metrics:
         self.requests = Counter(
             "gan_requests", "Requests answered, by route and status code.", ["endpoint", "code"], registry=registry
         )
+        self._requests: dict[tuple[str, str], Counter] = {}
         self.rejected = Counter(
             "gan_rejected", "Requests refused, by the code of the problem.", ["reason"], registry=registry
         )
@@ -71,6 +72,16 @@ class Metrics:
             "gan_encode_seconds", "Pixels to the answer's bytes.", buckets=_FAST_SECONDS, registry=registry
         )
         self.batch_size = Histogram("gan_batch_size", "Images in a batch.", buckets=_ROWS, registry=registry)
+
+    def request_done(self, endpoint: str, code: str, seconds: float | None) -> None:
+        """Count a request; `seconds` None leaves its time out, as that of a probe."""
+        series = self._requests.get((endpoint, code))
+        if series is None:
+            # There are as many as routes and status codes, and labels() takes longer than inc().
+            series = self._requests[endpoint, code] = self.requests.labels(endpoint, code)
+        series.inc()
+        if seconds is not None:
+            self.request_seconds.observe(seconds)
 
     def serve_model(self, name: str, version: int, digest: str, provider: str, queue_depth: Callable[[], int]) -> None:
         """Announce a model version, with every series of the model at zero; `queue_depth` is asked at each scrape."""

@@ -75,6 +75,7 @@ class Settings(BaseModel):
     )
     metrics_port: Port | None = Field(None, description="Port of its own for /metrics; unset: the service's port.")
     log_format: Literal["console", "json"] = Field("console", description="Log lines for people or for programs.")
+    access_log: bool = Field(default=False, description="on logs a line for every request that is answered.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe line to log.")
 
     @classmethod

@@ -7,7 +7,8 @@ from starlette.responses import JSONResponse, Response
 from app.api import bodies, openapi
 from app.api.models import listing
 from app.api.request_scope import deadline_of
-from app.api.service import service_of, while_wanted
+from app.api.service import service_of
+from app.api.watch import Watch
 
 router = APIRouter(tags=["models"])
 
@@ -25,6 +26,7 @@ async def post_reload(request: Request) -> Response:
     service = service_of(request)
     service.lifecycle.require_ready()
     deadline = deadline_of(request, service.settings.request_timeout_s)
-    await bodies.read_body(request, limit_bytes=_MAX_BODY_BYTES, deadline=deadline)
-    await while_wanted(request, service.reloader.reload(), deadline=deadline)
+    with Watch(request, deadline) as watch:
+        await bodies.read_body(request, watch, limit_bytes=_MAX_BODY_BYTES)
+        await service.reloader.reload()
     return JSONResponse(listing(service.registry.catalogue), headers=_UNCACHED)

@@ -1,11 +1,9 @@
-"""Reading request bodies: media type, encoding, size and time are checked before a byte is parsed."""
+"""Reading request bodies: media type, encoding and size are checked before a byte is parsed."""
 
-import asyncio
+from starlette.requests import Request
 
-from starlette.requests import ClientDisconnect, Request
-
-from app.api.problems import ClientGone, RequestTimeout
-from app.api.request_scope import remaining_s
+from app.api.problems import ClientGone
+from app.api.watch import Watch
 from app.errors import PayloadTooLarge, UnsupportedMediaType
 
 JSON = "application/json"
@@ -31,24 +29,23 @@ def require_media_type(request: Request, *allowed: str) -> str:
     return media_type
 
 
-async def read_body(request: Request, *, limit_bytes: int, deadline: float) -> bytes:
-    """The whole body, whether its length was declared or it came in chunks.
+async def read_body(request: Request, watch: Watch, *, limit_bytes: int) -> bytes:
+    """The whole body, whether its length was declared or it came in chunks; `watch` is told when it is there.
 
-    Raises PayloadTooLarge as soon as the limit is passed, RequestTimeout when the body is not there by
-    `deadline` (time.monotonic), ClientGone when the client leaves first.
+    Raises PayloadTooLarge as soon as the limit is passed, and ClientGone when the client leaves first.
     """
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared[:20]) > limit_bytes:
         raise PayloadTooLarge(f"a body may have at most {limit_bytes} bytes")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(remaining_s(deadline)):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > limit_bytes:
-                    raise PayloadTooLarge(f"a body may have at most {limit_bytes} bytes")
-    except TimeoutError:
-        raise RequestTimeout("the body did not arrive in time") from None
-    except ClientDisconnect:
-        raise ClientGone("the client closed the connection") from None
-    return bytes(body)
+    chunks, size, more = [], 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("the client closed the connection")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit_bytes:
+            raise PayloadTooLarge(f"a body may have at most {limit_bytes} bytes")
+        more = message.get("more_body", False)
+    watch.body_arrived()
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

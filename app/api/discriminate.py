@@ -21,8 +21,9 @@ from app.api.fields import spread
 from app.api.multipart import read_parts
 from app.api.request_scope import context_of, deadline_of
 from app.api.schemas import DiscriminateRequest, ScoreOptions, validate
-from app.api.service import Service, service_of, while_wanted
+from app.api.service import Service, service_of
 from app.api.texts import form_values
+from app.api.watch import Watch
 from app.discrimination import Discrimination, discriminate
 from app.errors import DiscriminatorUnavailable, FieldError, InvalidRequest
 from app.registry import LiveModel
@@ -49,15 +50,15 @@ async def post_discriminate(request: Request) -> Response:
     settings = service.settings
     deadline = deadline_of(request, settings.request_timeout_s)
     kind = bodies.require_media_type(request, bodies.MULTIPART, bodies.JSON)
-    raw = await bodies.read_body(request, limit_bytes=settings.max_body_bytes, deadline=deadline)
-    content_type = request.headers["content-type"] if kind == bodies.MULTIPART else None
-    upload = await service.workers.run(_parse, raw, content_type, settings.max_images_per_request)
-    with service.registry.use(upload.options.model) as model:
-        if model.discriminator is None:
-            raise DiscriminatorUnavailable("this model is served without a discriminator")
-        negotiation.negotiate(request.headers.get("accept"), [negotiation.JSON])
-        work = _score(service, context_of(request).id, model, upload, deadline)
-        return await while_wanted(request, work, deadline=deadline)
+    with Watch(request, deadline) as watch:
+        raw = await bodies.read_body(request, watch, limit_bytes=settings.max_body_bytes)
+        content_type = request.headers["content-type"] if kind == bodies.MULTIPART else None
+        upload = await service.workers.run(_parse, raw, content_type, settings.max_images_per_request)
+        with service.registry.use(upload.options.model) as model:
+            if model.discriminator is None:
+                raise DiscriminatorUnavailable("this model is served without a discriminator")
+            negotiation.negotiate(request.headers.get("accept"), (negotiation.JSON,))
+            return await _score(service, context_of(request).id, model, upload, deadline)
 
 
 def _parse(raw: bytes, form_type: str | None, max_images: int) -> _Upload:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from app import imaging
 from app.api.answers import image_text
@@ -12,6 +13,8 @@ from app.generation import GenerateOrder, Generation, check, generate
 from app.imaging import ImageFormat
 from app.registry import LiveModel
 
+FEW_PIXELS = 4096
+"""So many values are encoded where they are: the hop to a thread would cost more."""
 _WITH_QUALITY = frozenset({"jpeg", "webp"})
 
 
@@ -87,7 +90,9 @@ async def make_files(service: Service, order: GenerateOrder, kind: FileKind, dea
     """The files of an order of seeds, all of them made. Raises as `generation.generate` does."""
     generation = await generate(order, deadline=deadline)
     began = time.perf_counter()
-    images = await service.workers.run(_encode, order.model, generation, kind)
+    work = partial(_encode, order.model, generation, kind)
+    pixels = sum(image.pixels.size for image in generation.images)
+    images = work() if pixels <= FEW_PIXELS else await service.workers.run(work)
     encode_s = time.perf_counter() - began
     return Files(images, generation.queue_s, generation.inference_s, encode_s, len(images))
 

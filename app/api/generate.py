@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from app.api import answers, bodies, negotiation, openapi, strict_json
 from app.api.fields import spread
-from app.api.files import FileKind, cached_files, count_files
+from app.api.files import FEW_PIXELS, FileKind, cached_files, count_files
 from app.api.request_scope import context_of, deadline_of
 from app.api.schemas import GenerateRequest, validate
-from app.api.service import Service, service_of, while_wanted
+from app.api.service import Service, service_of
+from app.api.watch import Watch
 from app.cache import ImageCache
 from app.generation import GenerateOrder, Generation, draw_seeds, generate
 from app.imaging import ImageFormat
@@ -36,19 +37,18 @@ async def post_generate(request: Request) -> Response:
     service.lifecycle.require_ready()
     deadline = deadline_of(request, service.settings.request_timeout_s)
     bodies.require_media_type(request, bodies.JSON)
-    raw = await bodies.read_body(request, limit_bytes=service.settings.max_body_bytes, deadline=deadline)
-    if len(raw) <= _SMALL_BODY_BYTES:
-        wanted = _parse(raw, service.settings.max_images_per_request)
-    else:
-        wanted = await service.workers.run(_parse, raw, service.settings.max_images_per_request)
-    with service.registry.use(wanted.model) as model:
-        presentation = _presentation(wanted, model, request.headers.get("accept"))
-        order, request_id = _order(wanted, model), context_of(request).id
-        if service.cache is not None and _may_be_cached(wanted, presentation):
-            work = _make_files(service, service.cache, request_id, order, presentation, deadline=deadline)
+    with Watch(request, deadline) as watch:
+        raw = await bodies.read_body(request, watch, limit_bytes=service.settings.max_body_bytes)
+        if len(raw) <= _SMALL_BODY_BYTES:
+            wanted = _parse(raw, service.settings.max_images_per_request)
         else:
-            work = _make(service, request_id, order, presentation, deadline)
-        return await while_wanted(request, work, deadline=deadline)
+            wanted = await service.workers.run(_parse, raw, service.settings.max_images_per_request)
+        with service.registry.use(wanted.model) as model:
+            presentation = _presentation(wanted, model, request.headers.get("accept"))
+            order, request_id = _order(wanted, model), context_of(request).id
+            if service.cache is not None and _may_be_cached(wanted, presentation):
+                return await _make_files(service, service.cache, request_id, order, presentation, deadline=deadline)
+            return await _make(service, request_id, order, presentation, deadline)
 
 
 def _parse(raw: bytes, max_images: int) -> GenerateRequest:
@@ -77,7 +77,7 @@ def _order(wanted: GenerateRequest, model: LiveModel) -> GenerateOrder:
 def _presentation(wanted: GenerateRequest, model: LiveModel, accept: str | None) -> answers.Presentation:
     as_grid = wanted.layout == "grid"
     offers = negotiation.representations(
-        wanted.image_count, as_grid=as_grid, preferred_picture=f"image/{wanted.format}"
+        one_picture=as_grid or wanted.image_count == 1, preferred_picture=f"image/{wanted.format}"
     )
     truncation = 1.0 if wanted.truncation is None else wanted.truncation
     return answers.Presentation(
@@ -99,7 +99,9 @@ async def _make(
     deadline: float,
 ) -> Response:
     generation: Generation = await generate(order, deadline=deadline)
-    answer = await service.workers.run(answers.compose, request_id, order.model, generation, presentation)
+    work = partial(answers.compose, request_id, order.model, generation, presentation)
+    pixels = sum(image.pixels.size for image in generation.images)
+    answer = work() if pixels <= FEW_PIXELS else await service.workers.run(work)
     service.count(order.model, generation, encode_s=answer.encode_s)
     return Response(answer.body, media_type=answer.media_type, headers=dict(answer.headers))
 

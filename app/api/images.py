@@ -14,8 +14,9 @@ from app.api.answers import server_timing
 from app.api.files import FileKind, cached_files, count_files, make_files
 from app.api.request_scope import deadline_of
 from app.api.schemas import ImageQuery, validate
-from app.api.service import Service, service_of, while_wanted
+from app.api.service import Service, service_of
 from app.api.texts import query_values
+from app.api.watch import Watch
 from app.errors import FieldError, InvalidRequest, RouteNotFound
 from app.generation import GenerateOrder
 from app.imaging import PictureFormat
@@ -57,8 +58,8 @@ async def get_image(request: Request, model: str, seed: str, ext: str) -> Respon
             class_ids=None if query.class_id is None else [query.class_id],
             truncation=query.truncation,
         )
-        work = _make(service, order, _FORMATS[ext], deadline)
-        response = await while_wanted(request, work, deadline=deadline)
+        with Watch(request, deadline, has_body=False):
+            response = await _make(service, order, _FORMATS[ext], deadline)
         response.headers.update(headers)
         return response
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.errors import NotAcceptable
 
@@ -9,6 +10,7 @@ JSON = "application/json"
 ZIP = "application/zip"
 NPY = "application/x-npy"
 PICTURES = ("image/png", "image/jpeg", "image/webp")
+_SHORT_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,18 @@ class _Range:
         return 3 if self.sub == sub else 0
 
 
-def negotiate(accept: str | None, offers: Sequence[str]) -> str:
+def negotiate(accept: str | None, offers: tuple[str, ...]) -> str:
     """The media type among `offers` that the Accept header likes best; ties go to the earlier offer.
 
     No header, or an empty one, accepts anything. Raises NotAcceptable when nothing on offer will do.
     """
-    if accept is None or not accept.strip():
+    if accept is None or len(accept) > _SHORT_CHARS:
+        return _negotiate(accept or "", offers)
+    return _remembered(accept, offers)
+
+
+def _negotiate(accept: str, offers: tuple[str, ...]) -> str:
+    if not accept.strip():
         return offers[0]
     ranges = [parsed for part in accept.split(",") if (parsed := _parse(part)) is not None]
     best = max(offers, key=lambda offer: _quality(ranges, offer))
@@ -43,15 +51,18 @@ def negotiate(accept: str | None, offers: Sequence[str]) -> str:
     return best
 
 
-def representations(image_count: int, *, as_grid: bool, preferred_picture: str) -> list[str]:
-    """What an answer with that many images can be had as, best first.
+# Clients say the same few things all day.
+_remembered = lru_cache(maxsize=256)(_negotiate)
+
+
+@lru_cache(maxsize=64)
+def representations(*, one_picture: bool, preferred_picture: str) -> tuple[str, ...]:
+    """What an answer can be had as, best first.
 
     A picture is on offer for one image or a grid alone; `preferred_picture` is its first choice.
     """
-    offers = [JSON]
-    if image_count == 1 or as_grid:
-        offers += sorted(PICTURES, key=lambda picture: picture != preferred_picture)
-    return [*offers, ZIP, NPY]
+    pictures = sorted(PICTURES, key=lambda picture: picture != preferred_picture) if one_picture else []
+    return (JSON, *pictures, ZIP, NPY)
 
 
 def _quality(ranges: Sequence[_Range], offer: str) -> float:

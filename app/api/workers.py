@@ -1,4 +1,4 @@
-"""The threads that parse, decode and encode, so that the event loop never computes."""
+"""The threads that parse, decode and encode, so that the event loop computes nothing that takes long."""
 
 import asyncio
 from collections.abc import Callable

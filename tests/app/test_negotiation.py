@@ -3,8 +3,8 @@ import pytest
 from app.api.negotiation import JSON, NPY, ZIP, negotiate, representations
 from app.errors import NotAcceptable
 
-ONE = representations(1, as_grid=False, preferred_picture="image/png")
-MANY = representations(4, as_grid=False, preferred_picture="image/png")
+ONE = representations(one_picture=True, preferred_picture="image/png")
+MANY = representations(one_picture=False, preferred_picture="image/png")
 
 
 @pytest.mark.parametrize("accept", [None, "", "  ", "*/*", "application/json", "application/*", "text/html, */*;q=0.8"])
@@ -58,15 +58,15 @@ def test_a_picture_is_not_on_offer_for_several_images() -> None:
 
 
 def test_a_grid_of_several_images_is_a_picture() -> None:
-    offers = representations(4, as_grid=True, preferred_picture="image/png")
+    offers = representations(one_picture=True, preferred_picture="image/png")
     assert negotiate("image/webp", offers) == "image/webp"
 
 
 def test_any_picture_means_the_format_of_the_request() -> None:
-    offers = representations(1, as_grid=False, preferred_picture="image/webp")
+    offers = representations(one_picture=True, preferred_picture="image/webp")
     assert negotiate("image/*", offers) == "image/webp"
 
 
 def test_an_image_as_npy_leaves_png_the_first_picture() -> None:
-    offers = representations(1, as_grid=False, preferred_picture="image/npy")
+    offers = representations(one_picture=True, preferred_picture="image/npy")
     assert negotiate("image/*", offers) == "image/png"

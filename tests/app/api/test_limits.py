@@ -390,7 +390,7 @@ def test_an_unforeseen_failure_is_500_internal_error_without_details(
 ) -> None:
     client = serve()
     client.service.workers.close()
-    response = client.post("/generate", json={"seed": 1}, headers={"X-Request-Id": "find-me"})
+    response = client.post("/generate", json={"n": 100}, headers={"X-Request-Id": "find-me"})
     found = problem(response, 500, "internal_error")
     assert "executor" not in str(found).lower()
     assert "cannot schedule new futures" in caplog.text

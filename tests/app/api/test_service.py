@@ -99,3 +99,12 @@ def test_two_apps_in_a_process_do_not_share_metrics(serve: Serve) -> None:
     one.post("/generate", json={"seed": 1})
     assert 'gan_images_total{model="tiny"} 1.0' in one.get("/metrics").text
     assert 'gan_images_total{model="tiny"} 0.0' in other.get("/metrics").text
+
+
+def test_requests_are_logged_when_asked_for(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    serve().post("/generate", json={"seed": 1})
+    assert not [record for record in caplog.records if record.message == "request"]
+    serve(access_log=True).post("/generate", json={"seed": 1}, headers={"X-Request-Id": "find-me"})
+    (line,) = [vars(record) for record in caplog.records if record.message == "request"]
+    assert (line["method"], line["endpoint"], line["status"]) == ("POST", "/generate", "200")
