@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -31,6 +32,8 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 _EDGE_THREADS = 4
+# The framework asks the environment for a tracer on every request; what there is to measure is on /metrics.
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 # A batch that is running may end; past this the process leaves without it.
 _CLOSE_TIMEOUT_S = 5.0
 
@@ -48,7 +51,13 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     service = Service(settings, registry, reloader, series, Lifecycle(), workers, cache)
     keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
     app = FastAPI(
-        title="ganserve", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_lifespan
+        title="ganserve",
+        telemetry=_NO_TELEMETRY,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
     )
     app.state.service = service
     app.openapi = lambda: _document(app, with_keys=keys is not None)  # type: ignore[method-assign]  # as FastAPI asks
