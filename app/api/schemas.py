@@ -42,7 +42,7 @@ class GenerateRequest(_Body):
     )
     max_attempts: Annotated[Whole, Field(ge=1, le=64)] = Field(16, description="How often `min_realness` may draw.")
     include: Annotated[list[Literal["latents", "realness"]], Field(max_length=8)] = Field(
-        [], description="What to say of each image beside its pixels."
+        default_factory=list, description="What to say of each image beside its pixels."
     )
 
     @model_validator(mode="after")
@@ -70,7 +70,7 @@ class ScoreOptions(_Body):
     )
     model: Text | None = Field(None, description='"name" or "name@version"; unset: the default model.')
     include: Annotated[list[Literal["features"]], Field(max_length=8)] = Field(
-        [], description="`features`: the discriminator's feature vector of each image."
+        default_factory=list, description="`features`: the discriminator's feature vector of each image."
     )
 
 

@@ -32,39 +32,39 @@ class PatientProtocol(HttpToolsProtocol):
     """
 
     head_timeout_s: ClassVar[float] = 10.0
-    _head_timer: TimerHandle | None = None
+    _head_began: float | None = None
+    _timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn types it
         """Start the clock."""
         super().connection_made(transport)
-        self._arm()
+        self._head_began = self.loop.time()
+        self._timer = self.loop.call_later(self.head_timeout_s, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
-        self._disarm()
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """The first byte of a request on a kept connection starts the clock again."""
         super().on_message_begin()
-        if self._head_timer is None:
-            self._arm()
+        if self._head_began is None:
+            self._head_began = self.loop.time()
 
     def on_headers_complete(self) -> None:
         """The head is there; from here on the request's own deadline counts."""
-        self._disarm()
+        self._head_began = None
         super().on_headers_complete()
 
-    def _arm(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_timeout_s, self._give_up)
-
-    def _disarm(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _give_up(self) -> None:
-        if not self.transport.is_closing():
+    def _look(self) -> None:
+        # One timer per connection, not per request, so it finds the head of some later request, or none.
+        began = self._head_began
+        left = self.head_timeout_s if began is None else began + self.head_timeout_s - self.loop.time()
+        if left > 0:
+            self._timer = self.loop.call_later(left, self._look)
+        elif not self.transport.is_closing():
             self.transport.close()
 
 
