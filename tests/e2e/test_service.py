@@ -219,7 +219,7 @@ def test_metrics_have_a_port_of_their_own_when_asked_for(start: Start) -> None:
 
 def test_log_lines_are_json_when_asked_for(tmp_path: Path) -> None:
     write_bundle(tmp_path / "models")
-    server = Running(tmp_path / "models", GANSERVE_LOG_FORMAT="json")
+    server = Running(tmp_path / "models", GANSERVE_LOG_FORMAT="json", GANSERVE_ACCESS_LOG="on")
     try:
         httpx.get(f"{server.url}/livez")
         httpx.get(f"{server.url}/models", headers={"X-Request-Id": "look-for-me"})
