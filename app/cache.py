@@ -18,7 +18,7 @@ class ImageKey(NamedTuple):
 
     `class_id` is the one that was asked for, None for the one that follows from the seed. `truncation` is spelt as in
     the file's own text, None where the model has none: 0.0 and -0.0 are equal numbers and different texts.
-    `quality` is None for formats without one.
+    `quality` is a PNG's level, and None for formats without either.
     """
 
     digest: str

@@ -61,6 +61,9 @@ class Settings(BaseModel):
     cache_bytes: NonNegativeInt = Field(
         0, description="Memory for encoded images, so that a seed asked for again is not made again; 0: no cache."
     )
+    png_level: Annotated[int, Field(ge=0, le=9)] = Field(
+        1, description="How hard PNGs are compressed: 0 not at all, 1 to 3 fast, 4 to 9 smaller files and slower."
+    )
     max_body_bytes: PositiveInt = Field(16 * 2**20, description="Largest request body; more is refused with 413.")
     max_pixels: PositiveInt = Field(16 * 2**20, description="Largest uploaded image; checked before it is decoded.")
     request_timeout_s: PositiveFloat = Field(30.0, description="Deadline of a request that does not state its own.")

@@ -16,11 +16,13 @@ from benchmarks.systems import PEER_BIN, ROOT
 _OURS = (
     "fastapi",
     "httptools",
+    "isal",
     "numpy",
     "onnxruntime",
     "onnxruntime-gpu",
     "orjson",
     "pillow",
+    "simplejpeg",
     "starlette",
     "uvicorn",
     "uvloop",

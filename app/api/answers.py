@@ -36,6 +36,7 @@ class Presentation:
     with_latents: bool
     truncation: float | None
     judged: bool
+    png_level: int = 1
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,8 @@ def _pixels(images: Iterable[GeneratedImage]) -> list[imaging.Pixels]:
 def _file(images: Sequence[GeneratedImage], model: LiveModel, how: Presentation, image_format: ImageFormat) -> bytes:
     """One image as a file, or several as a grid."""
     if len(images) == 1 and not how.as_grid:
-        return imaging.encode(
-            images[0].pixels, image_format, quality=how.quality, text=image_text(images[0], model, how.truncation)
-        )
+        text = image_text(images[0], model, how.truncation)
+        return imaging.encode(images[0].pixels, image_format, quality=how.quality, text=text, png_level=how.png_level)
     columns: dict[str, list[str]] = {}
     for image in images:
         for key, value in image_text(image, model, how.truncation).items():
@@ -163,7 +163,8 @@ def _file(images: Sequence[GeneratedImage], model: LiveModel, how: Presentation,
         key: values[0] if key in {"model", "digest", "truncation"} else ",".join(values)
         for key, values in columns.items()
     }
-    return imaging.encode(imaging.grid(_pixels(images)), image_format, quality=how.quality, text=text)
+    sheet = imaging.grid(_pixels(images))
+    return imaging.encode(sheet, image_format, quality=how.quality, text=text, png_level=how.png_level)
 
 
 def _records(images: Sequence[GeneratedImage], model: LiveModel, how: Presentation) -> list[dict[str, Any]]:

@@ -15,8 +15,6 @@ from app.registry import LiveModel
 
 FEW_PIXELS = 4096
 """So many values are encoded where they are: the hop to a thread would cost more."""
-_WITH_QUALITY = frozenset({"jpeg", "webp"})
-
 
 @dataclass(frozen=True)
 class FileKind:
@@ -25,6 +23,7 @@ class FileKind:
     image_format: ImageFormat
     quality: int
     truncation: float | None
+    png_level: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,11 @@ def _encode(model: LiveModel, generation: Generation, kind: FileKind) -> list[En
     return [
         EncodedImage(
             imaging.encode(
-                image.pixels, kind.image_format, quality=kind.quality, text=image_text(image, model, kind.truncation)
+                image.pixels,
+                kind.image_format,
+                quality=kind.quality,
+                text=image_text(image, model, kind.truncation),
+                png_level=kind.png_level,
             ),
             image.class_id,
         )
@@ -117,5 +120,5 @@ def _key(model: LiveModel, seed: int, class_id: int | None, kind: FileKind) -> I
         class_id=class_id,
         truncation=None if kind.truncation is None else repr(kind.truncation),
         image_format=kind.image_format,
-        quality=kind.quality if kind.image_format in _WITH_QUALITY else None,
+        quality={"png": kind.png_level, "npy": None}.get(kind.image_format, kind.quality),
     )

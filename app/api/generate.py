@@ -44,7 +44,7 @@ async def post_generate(request: Request) -> Response:
         else:
             wanted = await service.workers.run(_parse, raw, service.settings.max_images_per_request)
         with service.registry.use(wanted.model) as model:
-            presentation = _presentation(wanted, model, request.headers.get("accept"))
+            presentation = _presentation(wanted, model, request.headers.get("accept"), service.settings.png_level)
             order, request_id = _order(wanted, model), context_of(request).id
             if service.cache is not None and _may_be_cached(wanted, presentation):
                 return await _make_files(service, service.cache, request_id, order, presentation, deadline=deadline)
@@ -74,7 +74,9 @@ def _order(wanted: GenerateRequest, model: LiveModel) -> GenerateOrder:
     )
 
 
-def _presentation(wanted: GenerateRequest, model: LiveModel, accept: str | None) -> answers.Presentation:
+def _presentation(
+    wanted: GenerateRequest, model: LiveModel, accept: str | None, png_level: int
+) -> answers.Presentation:
     as_grid = wanted.layout == "grid"
     offers = negotiation.representations(
         one_picture=as_grid or wanted.image_count == 1, preferred_picture=f"image/{wanted.format}"
@@ -88,6 +90,7 @@ def _presentation(wanted: GenerateRequest, model: LiveModel, accept: str | None)
         with_latents="latents" in wanted.include,
         truncation=truncation if model.manifest.truncation.supported else None,
         judged=wanted.min_realness is not None,
+        png_level=png_level,
     )
 
 
@@ -133,7 +136,7 @@ async def _make_files(
     media_type, image_format = presentation.media_type, presentation.image_format
     if media_type in negotiation.PICTURES:
         image_format = cast(ImageFormat, media_type.removeprefix("image/"))
-    kind = FileKind(image_format, presentation.quality, presentation.truncation)
+    kind = FileKind(image_format, presentation.quality, presentation.truncation, presentation.png_level)
     files = await cached_files(service, cache, order, kind, deadline)
     compose = partial(
         answers.compose_files,

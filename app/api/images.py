@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from importlib.metadata import version
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -19,7 +18,7 @@ from app.api.texts import query_values
 from app.api.watch import Watch
 from app.errors import FieldError, InvalidRequest, RouteNotFound
 from app.generation import GenerateOrder
-from app.imaging import PictureFormat
+from app.imaging import PictureFormat, encoder_of
 from app.registry import LiveModel
 from bundle.latents import SEED_LIMIT
 
@@ -42,7 +41,7 @@ async def get_image(request: Request, model: str, seed: str, ext: str) -> Respon
     number = _seed(seed)
     query = validate(ImageQuery, query_values(request.query_params.multi_items()), max_images=1)
     with service.registry.use(model) as live:
-        etag = _etag(live, number, query, ext)
+        etag = _etag(live, number, query, _FORMATS[ext], service.settings.png_level)
         headers = {
             "ETag": etag,
             "Cache-Control": _FOR_EVER if "@" in model else "public, no-cache",
@@ -68,7 +67,7 @@ async def _make(service: Service, order: GenerateOrder, image_format: PictureFor
     truncation = None
     if order.model.manifest.truncation.supported:
         truncation = 1.0 if order.truncation is None else order.truncation
-    kind = FileKind(image_format, _QUALITY, truncation)
+    kind = FileKind(image_format, _QUALITY, truncation, service.settings.png_level)
     if service.cache is None:
         files = await make_files(service, order, kind, deadline)
     else:
@@ -87,12 +86,14 @@ def _seed(text: str) -> int:
     )
 
 
-def _etag(model: LiveModel, seed: int, query: ImageQuery, ext: str) -> str:
+def _etag(model: LiveModel, seed: int, query: ImageQuery, image_format: PictureFormat, png_level: int) -> str:
     """A strong validator from all that the bytes depend on, so that a match costs no inference.
 
     That is the bundle, the provider (which rounds in its own way), the request, and the encoder.
     """
-    parts = (model.digest, model.provider, seed, query.class_id, query.truncation, ext, version("pillow"), _QUALITY)
+    degree = png_level if image_format == "png" else _QUALITY
+    encoder = encoder_of(image_format)
+    parts = (model.digest, model.provider, seed, query.class_id, query.truncation, image_format, encoder, degree)
     return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'
 
 

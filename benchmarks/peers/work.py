@@ -96,7 +96,7 @@ def feed(manifest: Manifest, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
 
 
 def encode(pixels: Pixels, image_format: str) -> bytes:
-    """One picture, uint8 [height, width, 1 or 3], with the very calls of the service."""
+    """One picture, uint8 [height, width, 1 or 3], as peers' users write it: by Pillow, PNG at level 1."""
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     out = io.BytesIO()
     if image_format == "png":

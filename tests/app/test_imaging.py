@@ -51,6 +51,48 @@ def test_a_png_keeps_every_pixel_and_its_text(channels: int) -> None:
     np.testing.assert_array_equal(np.asarray(image).reshape(pixels.shape), pixels)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("image_format", ["png", "webp", "jpeg", "npy"])
+def test_the_same_pixels_make_the_same_bytes(image_format: imaging.ImageFormat, channels: int) -> None:
+    pixels = np.random.RandomState(1).randint(0, 256, (40, 30, channels), dtype=np.uint8)
+    files = {
+        imaging.encode(part, image_format, quality=90) for part in (pixels, pixels.copy(), pixels[:, ::-1][:, ::-1])
+    }
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("image_format", ["webp", "jpeg"])
+def test_a_higher_quality_is_nearer_and_larger(image_format: imaging.PictureFormat, channels: int) -> None:
+    rows, columns = np.mgrid[:64, :64]
+    pixels = np.stack([128 + 100 * np.sin((rows + columns * (c + 1)) / 9) for c in range(channels)], 2).astype(np.uint8)
+    sizes, errors = [], []
+    for quality in (1, 50, 100):
+        data = imaging.encode(pixels, image_format, quality=quality)
+        found = np.asarray(Image.open(io.BytesIO(data)).convert("L" if channels == 1 else "RGB")).reshape(pixels.shape)
+        sizes.append(len(data))
+        errors.append(float(np.abs(found.astype(float) - pixels).mean()))
+    assert sizes == sorted(sizes)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 3
+
+
+@pytest.mark.parametrize("side", [1, 7, 16, 33])
+def test_a_jpeg_may_have_any_size(side: int) -> None:
+    for shape in ((side, 5, 3), (5, side, 3), (side, 5, 1), (5, side, 1)):
+        data = imaging.encode(np.full(shape, 77, np.uint8), "jpeg", quality=90)
+        image = np.asarray(Image.open(io.BytesIO(data)))
+        assert image.shape[:2] == shape[:2]
+        assert np.abs(image.astype(int) - 77).max() <= 2
+
+
+def test_each_format_names_what_writes_it() -> None:
+    formats: list[imaging.ImageFormat] = ["png", "jpeg", "webp", "npy"]
+    names = [imaging.encoder_of(one) for one in formats]
+    assert [name.split()[0] for name in names] == ["writer", "simplejpeg", "pillow", "numpy"]
+    assert all(char.isdigit() for char in (name[-1] for name in names))
+
+
 def test_npy_is_read_back_without_pickle() -> None:
     pixels = np.arange(24, dtype=np.uint8).reshape(4, 6, 1)
     loaded = np.load(io.BytesIO(imaging.encode(pixels, "npy", quality=90)), allow_pickle=False)

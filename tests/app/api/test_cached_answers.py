@@ -74,6 +74,23 @@ def test_an_answer_is_the_same_without_a_cache_before_it_and_from_it(
             assert answer.headers.get(header) == without.headers.get(header)
 
 
+@pytest.mark.parametrize(
+    ("body", "accept"),
+    [
+        ({"seed": 42}, "image/png"),
+        ({"seeds": [1, 42]}, "application/json"),
+        ({"seeds": [1, 42]}, "application/zip"),
+        ({"seeds": [1, 42], "layout": "grid"}, "image/png"),
+    ],
+)
+def test_every_answer_has_the_png_level_of_the_settings(
+    client: AppClient, serve: Serve, body: dict[str, Any], accept: str
+) -> None:
+    stored, cached = serve(png_level=0), serve(png_level=0, cache_bytes=MIB)
+    assert essence(ask(stored, body, accept)) != essence(ask(client, body, accept))
+    assert essence(ask(stored, body, accept)) == essence(ask(cached, body, accept))
+
+
 def test_a_cache_is_off_unless_asked_for(client: AppClient) -> None:
     assert client.service.cache is None
     ask(client, {"seed": 11}, "image/png")

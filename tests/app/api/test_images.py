@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.app.api.conftest import Serve
 from tests.fakes.client import AppClient
 
 URL = "/images/tiny@2/42.png?class_id=1&truncation=0.5"
@@ -61,6 +62,16 @@ def test_a_tag_is_strong_and_every_image_has_its_own(client: AppClient) -> None:
     tags = [client.get(f"/images/{path}").headers["etag"] for path in paths]
     assert len(set(tags)) == len(paths)
     assert all(tag.startswith('"') and tag.endswith('"') for tag in tags)
+
+
+def test_a_png_level_changes_the_file_and_tag_of_a_png_and_nothing_else(client: AppClient, serve: Serve) -> None:
+    other = serve(png_level=0)
+    for extension, changes in (("png", True), ("jpg", False), ("webp", False)):
+        ours, theirs = (one.get(f"/images/tiny@2/42.{extension}") for one in (client, other))
+        assert (ours.headers["etag"] != theirs.headers["etag"]) is changes
+        assert (ours.content != theirs.content) is changes
+        pixels, others = (np.asarray(Image.open(io.BytesIO(one.content))) for one in (ours, theirs))
+        np.testing.assert_array_equal(pixels, others)
 
 
 def test_head_says_what_get_would_without_the_image(client: AppClient) -> None:
