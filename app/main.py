@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 from fastapi import FastAPI
@@ -12,13 +13,16 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from app.api import admin, discriminate, docs, generate, health, images, metrics, models, openapi
 from app.api.direct import DirectMiddleware
 from app.api.keys import KeyMiddleware, read_keys
 from app.api.lifecycle import Lifecycle
+from app.api.problems import problem_of
 from app.api.rate_limit import RateLimitMiddleware, TokenBuckets
-from app.api.request_scope import HeadMiddleware, RequestMiddleware
+from app.api.request_scope import HeadMiddleware, RequestMiddleware, context_of
 from app.api.service import Service
 from app.api.workers import Workers
 from app.cache import ImageCache
@@ -50,7 +54,7 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     workers, cache = Workers(_EDGE_THREADS), _cache(settings, series)
     service = Service(settings, registry, reloader, series, Lifecycle(), workers, cache)
     keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
-    app = FastAPI(
+    app = _App(
         title="ganserve",
         telemetry=_NO_TELEMETRY,
         docs_url=None,
@@ -62,17 +66,18 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     app.state.service = service
     app.openapi = lambda: _document(app, with_keys=keys is not None)  # type: ignore[method-assign]  # as FastAPI asks
     app.add_exception_handler(HTTPException, _reraise)
-    # The last one added is the first to see a request.
+    app.add_exception_handler(Exception, _answer)
+    # Each wraps the one before it.
     hot = [route for routes in (generate, images, discriminate, health) for route in routes.router.routes]
-    app.add_middleware(DirectMiddleware, routes=hot)
+    app.surround(partial(DirectMiddleware, routes=hot))
     if settings.rate_limit_per_s is not None:
         buckets = TokenBuckets(settings.rate_limit_per_s, settings.rate_limit_burst)
-        app.add_middleware(RateLimitMiddleware, buckets=buckets, by_key=keys is not None)
+        app.surround(partial(RateLimitMiddleware, buckets=buckets, by_key=keys is not None))
     if keys is not None:
-        app.add_middleware(KeyMiddleware, digests=keys)
+        app.surround(partial(KeyMiddleware, digests=keys))
     log = settings.access_log
-    app.add_middleware(RequestMiddleware, lifecycle=service.lifecycle, metrics=series, access_log=log)
-    app.add_middleware(HeadMiddleware)
+    app.surround(partial(RequestMiddleware, lifecycle=service.lifecycle, metrics=series, access_log=log))
+    app.surround(HeadMiddleware)
     for routes in (generate, discriminate, images, models, health, docs):
         app.include_router(routes.router)
     if settings.admin:
@@ -80,6 +85,25 @@ def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine
     if settings.metrics_port is None:
         app.include_router(metrics.router)
     return app
+
+
+class _App(FastAPI):
+    """FastAPI inside our own middlewares, so that what they answer, or call directly, never goes through its own."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 -- as FastAPI has them
+        super().__init__(**kwargs)
+        self._surrounding: list[Callable[[ASGIApp], ASGIApp]] = []
+
+    def surround(self, middleware: Callable[[ASGIApp], ASGIApp]) -> None:
+        """Wrap all that there is so far."""
+        self._surrounding.append(middleware)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """FastAPI's own inside, ours around it."""
+        stack = super().build_middleware_stack()
+        for wrap in self._surrounding:
+            stack = wrap(stack)
+        return stack
 
 
 def _cache(settings: Settings, series: Metrics) -> ImageCache | None:
@@ -137,8 +161,13 @@ def _on_thread(
     threading.Thread(target=run, name=name, daemon=True).start()
 
 
+async def _answer(request: Request, error: Exception) -> Response:
+    """What the framework sends for what a route of its own raised; it raises it again, for RequestMiddleware."""
+    return problem_of(error).response(context_of(request).id)
+
+
 async def _reraise(_: Request, error: Exception) -> NoReturn:
-    """Let RequestMiddleware make one kind of problem of everything, the framework's own exceptions included."""
+    """Let one kind of problem be made of everything, the framework's own exceptions included."""
     raise error
 
 

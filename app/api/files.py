@@ -16,6 +16,7 @@ from app.registry import LiveModel
 FEW_PIXELS = 4096
 """So many values are encoded where they are: the hop to a thread would cost more."""
 
+
 @dataclass(frozen=True)
 class FileKind:
     """How images are written; `truncation` is what their text says, None where the model has none."""
