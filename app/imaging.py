@@ -2,6 +2,7 @@
 
 import io
 import math
+import platform
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -70,7 +71,9 @@ def encoder_of(image_format: ImageFormat) -> str:
     """What writes a format here: with another name, the same pixels may make other bytes."""
     match image_format:
         case "png":
-            return f"writer {png.REVISION}, isal {version('isal')}, zlib {zlib.ZLIB_RUNTIME_VERSION}"
+            # ISA-L has code of its own for each kind of processor.
+            libraries = f"isal {version('isal')}, zlib {zlib.ZLIB_RUNTIME_VERSION}"
+            return f"writer {png.REVISION}, {libraries}, {platform.machine()}"
         case "jpeg":
             return f"simplejpeg {version('simplejpeg')}"
         case "webp":
