@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,17 +29,17 @@ class LiveModel:
     generator: Batcher
     discriminator: Batcher | None
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The model's name."""
         return self.manifest.name
 
-    @property
+    @cached_property
     def version(self) -> int:
         """The version's number."""
         return self.manifest.version
 
-    @property
+    @cached_property
     def label(self) -> str:
         """`name@version`."""
         return f"{self.name}@{self.version}"

@@ -3,8 +3,7 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -146,19 +145,24 @@ class ModelRegistry:
         """
         return self._catalogue.get(reference)
 
-    @contextmanager
-    def use(self, reference: str | None) -> Iterator[LiveModel]:
-        """The model that `get` finds, kept open inside the `with` block. Raises ModelNotFound."""
+    def use(self, reference: str | None) -> "Use":
+        """The model that `get` finds, for a `with` block that keeps it open. Raises ModelNotFound on entering it."""
+        return Use(self, reference)
+
+    def borrow(self, reference: str | None) -> LiveModel:
+        """The model that `get` finds, kept open until it is given back. Raises ModelNotFound."""
         with self._lock:
             model = self._catalogue.get(reference)
             self._users[model] += 1
-        try:
-            yield model
-        finally:
-            with self._lock:
-                self._users[model] -= 1
-                if not self._users[model]:
-                    del self._users[model]
+            return model
+
+    def give_back(self, model: LiveModel) -> None:
+        """End what `borrow` began."""
+        with self._lock:
+            self._users[model] -= 1
+            if not self._users[model]:
+                del self._users[model]
+                if self._retired:
                     self._close_unused()
 
     def models(self) -> list[LiveModel]:
@@ -308,6 +312,23 @@ class ModelRegistry:
         for name in self._announced - told:
             self._observer.forget_model(name)
         self._announced &= told
+
+
+class Use:
+    """A model that is borrowed for a `with` block."""
+
+    def __init__(self, registry: ModelRegistry, reference: str | None) -> None:
+        self._registry = registry
+        self._reference = reference
+
+    def __enter__(self) -> LiveModel:
+        """Borrow it."""
+        self._model = self._registry.borrow(self._reference)
+        return self._model
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self._registry.give_back(self._model)
 
 
 def _kept(model: LiveModel, why: str) -> LoadFailure:

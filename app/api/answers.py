@@ -124,7 +124,7 @@ def image_text(image: GeneratedImage, model: LiveModel, truncation: float | None
 
     `latent`, the base64 of little-endian float32, stands in for `seed` when there is none.
     """
-    text = {"model": f"{model.name}@{model.version}", "digest": model.digest}
+    text = {"model": model.label, "digest": model.digest}
     if image.seed is not None:
         text["seed"] = str(image.seed)
     else:
@@ -141,8 +141,7 @@ def server_timing(queue_s: float, inference_s: float, encode_s: float, *, hit: b
 
     `hit` says that nothing had to be made, since the cache had it.
     """
-    parts = {"queue": queue_s, "inference": inference_s, "encode": encode_s}
-    timing = ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in parts.items())
+    timing = f"queue;dur={queue_s * 1e3:.3f}, inference;dur={inference_s * 1e3:.3f}, encode;dur={encode_s * 1e3:.3f}"
     return f"{timing}, cache;desc=hit" if hit else timing
 
 
@@ -263,7 +262,7 @@ def _headers(
 ) -> dict[str, str]:
     headers = {
         "Server-Timing": timing,
-        "X-Model": f"{model.name}@{model.version}",
+        "X-Model": model.label,
         "Vary": "Accept",
     }
     if how.media_type == negotiation.JSON:
@@ -272,4 +271,5 @@ def _headers(
     if how.judged:
         lists["X-Accepted"] = ",".join("true" if one else "false" for one in accepted)
     # Proxies refuse long headers; who needs more than this many seeds reads them from JSON or a zip.
-    return headers | {name: value for name, value in lists.items() if 0 < len(value) <= _MAX_HEADER_CHARS}
+    headers.update({name: value for name, value in lists.items() if 0 < len(value) <= _MAX_HEADER_CHARS})
+    return headers

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 
 from app.api.problems import ClientGone
+from app.api.request_scope import context_of
 from app.api.watch import Watch
 from app.errors import PayloadTooLarge, UnsupportedMediaType
 
@@ -16,9 +17,10 @@ def require_media_type(request: Request, *allowed: str) -> str:
     Raises UnsupportedMediaType for any other, for none, for JSON that says it is not UTF-8, and for any
     Content-Encoding: a body that unpacks to more than it weighs would defeat the size limit.
     """
-    if "content-encoding" in request.headers:
+    context = context_of(request)
+    if b"content-encoding" in context.headers:
         raise UnsupportedMediaType("a body must not have a Content-Encoding")
-    essence, _, parameters = request.headers.get("content-type", "").partition(";")
+    essence, _, parameters = (context.header(b"content-type") or "").partition(";")
     media_type = essence.strip().lower()
     if media_type not in allowed:
         raise UnsupportedMediaType(f"the Content-Type must be {' or '.join(allowed)}")
@@ -34,7 +36,7 @@ async def read_body(request: Request, watch: Watch, *, limit_bytes: int) -> byte
 
     Raises PayloadTooLarge as soon as the limit is passed, and ClientGone when the client leaves first.
     """
-    declared = request.headers.get("content-length", "0")
+    declared = context_of(request).header(b"content-length") or "0"
     if not declared.isdecimal() or int(declared[:20]) > limit_bytes:
         raise PayloadTooLarge(f"a body may have at most {limit_bytes} bytes")
     chunks, size, more = [], 0, True

@@ -91,7 +91,8 @@ async def make_files(service: Service, order: GenerateOrder, kind: FileKind, dea
     generation = await generate(order, deadline=deadline)
     began = time.perf_counter()
     work = partial(_encode, order.model, generation, kind)
-    pixels = sum(image.pixels.size for image in generation.images)
+    spec = order.model.manifest.image
+    pixels = len(generation.images) * spec.height * spec.width * spec.channels
     images = work() if pixels <= FEW_PIXELS else await service.workers.run(work)
     encode_s = time.perf_counter() - began
     return Files(images, generation.queue_s, generation.inference_s, encode_s, len(images))

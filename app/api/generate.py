@@ -44,8 +44,9 @@ async def post_generate(request: Request) -> Response:
         else:
             wanted = await service.workers.run(_parse, raw, service.settings.max_images_per_request)
         with service.registry.use(wanted.model) as model:
-            presentation = _presentation(wanted, model, request.headers.get("accept"), service.settings.png_level)
-            order, request_id = _order(wanted, model), context_of(request).id
+            context = context_of(request)
+            presentation = _presentation(wanted, model, context.header(b"accept"), service.settings.png_level)
+            order, request_id = _order(wanted, model), context.id
             if service.cache is not None and _may_be_cached(wanted, presentation):
                 return await _make_files(service, service.cache, request_id, order, presentation, deadline=deadline)
             return await _make(service, request_id, order, presentation, deadline)
@@ -103,10 +104,11 @@ async def _make(
 ) -> Response:
     generation: Generation = await generate(order, deadline=deadline)
     work = partial(answers.compose, request_id, order.model, generation, presentation)
-    pixels = sum(image.pixels.size for image in generation.images)
+    spec = order.model.manifest.image
+    pixels = len(generation.images) * spec.height * spec.width * spec.channels
     answer = work() if pixels <= FEW_PIXELS else await service.workers.run(work)
     service.count(order.model, generation, encode_s=answer.encode_s)
-    return Response(answer.body, media_type=answer.media_type, headers=dict(answer.headers))
+    return Response(answer.body, media_type=answer.media_type, headers=answer.headers)
 
 
 def _may_be_cached(wanted: GenerateRequest, presentation: answers.Presentation) -> bool:
@@ -151,4 +153,4 @@ async def _make_files(
     small = sum(len(image.data) for image in files.images) <= _SMALL_FILES_BYTES
     answer = compose() if small else await service.workers.run(compose)
     count_files(service, order.model, files)
-    return Response(answer.body, media_type=answer.media_type, headers=dict(answer.headers))
+    return Response(answer.body, media_type=answer.media_type, headers=answer.headers)

@@ -6,8 +6,8 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,12 +24,20 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _UNTRACKED = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
-    """A request's id and the moment (time.monotonic) it came in."""
+class RequestContext(NamedTuple):
+    """A request's id, the moment (time.monotonic) it came in, and its headers by lower-case name.
+
+    Of a header that came several times the last counts.
+    """
 
     id: str
     began: float
+    headers: Mapping[bytes, bytes]
+
+    def header(self, name: bytes) -> str | None:
+        """The text of a header; None without it."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
 
 def context_of(connection: HTTPConnection) -> RequestContext:
@@ -45,8 +53,8 @@ def deadline_of(connection: HTTPConnection, default_s: float) -> float:
 
     Raises InvalidRequest when the header is not a positive whole number.
     """
-    given = connection.headers.get("x-request-timeout-ms")
-    began = context_of(connection).began
+    context = context_of(connection)
+    given, began = context.header(b"x-request-timeout-ms"), context.began
     if given is None:
         return began + default_s
     if not (given.isascii() and given.isdigit() and len(given) < 11 and int(given) > 0):
@@ -69,7 +77,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        context = RequestContext(_given_id(scope) or next(self._ids), time.monotonic())
+        headers = dict(scope["headers"])
+        context = RequestContext(_given_id(headers) or next(self._ids), time.monotonic(), headers)
         # A request that is refused by a middleware further in has no `state` of the framework's own.
         scope.setdefault("state", {})["context"] = context
         token = REQUEST_ID.set(context.id)
@@ -151,12 +160,12 @@ class HeadMiddleware:
         await self._app({**scope, "method": "GET"}, receive, without_body)
 
 
-def _given_id(scope: Scope) -> str | None:
+def _given_id(headers: Mapping[bytes, bytes]) -> str | None:
     """The client's own id, if it is one that can go into logs and headers as it is."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(text := value.decode("latin-1")):
-            return str(text)
-    return None
+    given = headers.get(b"x-request-id")
+    if given is None or not _REQUEST_ID.fullmatch(text := given.decode("latin-1")):
+        return None
+    return text
 
 
 class _RequestIds(Iterator[str]):

@@ -17,7 +17,8 @@ def generator_inputs(
     if manifest.classes is not None and class_ids is not None:
         inputs["class_id"] = class_ids
     if manifest.truncation.supported:
-        inputs["truncation"] = np.full(len(z), truncation, dtype=np.float32)
+        psi = inputs["truncation"] = np.empty(len(z), dtype=np.float32)
+        psi.fill(truncation)
     return inputs
 
 
