@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.http1 import Answer, Connection
+from app.bench.http1 import Answer, Connection
 from benchmarks.orders import Template
 from benchmarks.tally import Summary, Tally
 

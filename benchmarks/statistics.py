@@ -1,27 +1,11 @@
-"""Percentiles of one run, and medians and spreads of many."""
+"""Medians and spreads of many runs, beside the percentiles of one."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.bench.statistics import median, percentile
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile: the smallest value that at least `share` (0..1) of the values do not exceed.
-
-    Raises ValueError for no values.
-    """
-    if not values:
-        raise ValueError("a percentile needs at least one value")
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle value, or the mean of the two in the middle. Raises ValueError for no values."""
-    if not values:
-        raise ValueError("a median needs at least one value")
-    ordered, middle = sorted(values), len(values) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+__all__ = ["Spread", "median", "paired_ratios", "percentile"]
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""`ganserve`: serve models over HTTP, or inspect, generate and score with one bundle and no server."""
+"""`ganserve`: serve models over HTTP, measure that, or inspect, generate and score with one bundle and no server."""
 
 from typing import Any
 
 import click
 
 from app import __version__
+from app.cli.bench import bench
 from app.cli.offline import generate_files, inspect, score
 from app.cli.serve import serve
 from app.errors import ServeError
@@ -28,5 +29,5 @@ def main() -> None:
     """Serve generative adversarial networks from verified ONNX bundles."""
 
 
-for command in (serve, inspect, generate_files, score):
+for command in (serve, bench, inspect, generate_files, score):
     main.add_command(command)

@@ -50,7 +50,7 @@ def test_every_setting_has_a_flag_of_its_name_with_variable_and_description() ->
         assert " ".join(field.description.split()[:3]) in text
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["inspect"], ["generate"], ["score"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["bench"], ["inspect"], ["generate"], ["score"]])
 def test_every_command_explains_itself(command: list[str]) -> None:
     assert "Usage:" in done(*command, "--help")
 

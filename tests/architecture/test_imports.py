@@ -67,8 +67,8 @@ def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
 
 
 def test_what_is_declared_for_the_service_is_imported_or_loaded_by_name() -> None:
-    # uvicorn finds the event loop by itself, and its parser behind the protocol that app/api/server.py refines.
-    loaded = {"uvloop", "httptools"}
+    # uvicorn finds its parser by itself, behind the protocol that app/api/server.py refines.
+    loaded = {"httptools"}
     distributions = packages_distributions()
     imported = {
         distribution

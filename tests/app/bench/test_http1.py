@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.http1 import Answer, ResponseParser
+from app.bench.http1 import Answer, ResponseParser
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (

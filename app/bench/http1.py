@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self.sent_at: float | None = None
         """When the request that waits for its answer was due; None while idle."""
         self.template = 0
-        """Which template that request is of; kept here for the load generator."""
+        """Which kind of request that is, where a load generator sends several kinds."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
