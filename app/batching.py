@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engines.base import Arrays, Engine
+from app.engines.base import Arrays, Engine, EngineLost
 from app.errors import DeadlineExceeded, Draining, ModelFailure, NotReady, ServeError
 from app.job_queue import BatchResult, Job, JobQueue, Slice, gather, row_count
 
@@ -188,7 +188,9 @@ class Batcher:
         try:
             outputs = engine.run(gather(batch))
             _require_rows(outputs, rows)
-        except Exception:  # whatever an engine raises: every waiter hears of it, and the worker goes on
+        except EngineLost:
+            raise
+        except Exception:  # whatever else an engine raises: every waiter hears of it, and the worker goes on
             logger.exception("a batch of %d failed", rows)
             self._observer.batch_done(rows=rows, inference_s=self._clock() - started)
             failure = ModelFailure("the model failed on this request")

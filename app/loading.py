@@ -7,10 +7,12 @@ from typing import Literal, Protocol
 from app.batching import Batcher, BatchObserver
 from app.catalogue import LiveModel
 from app.engines.admission import admit_discriminator, admit_generator
-from app.engines.base import Engine
+from app.engines.base import GPU_PROVIDERS, Engine
 from app.errors import ModelLoadError
 from app.settings import Settings
 from bundle import BundleError, read_bundle
+
+_ON_A_GPU = 2
 
 
 class OpenEngine(Protocol):
@@ -62,17 +64,27 @@ class BundleLoader:
         return LiveModel(path, bundle.manifest, bundle.digest, generator.provider, generator, discriminator)
 
     def _open(self, graph: bytes, name: str, admit: Callable[[Engine], int]) -> Batcher:
-        """A batcher in front of an engine that was admitted, at the batch size that it was admitted for."""
-        engine = self._open_engine(graph, device=self._settings.device, threads=self._settings.threads)
+        """A batcher in front of engines that were admitted, at the batch size that they were admitted for."""
+        engines: list[Engine] = []
+        batch_sizes = []
         try:
-            batch_size = admit(engine)
+            while len(engines) < self._in_flight(engines):
+                engines.append(self._open_engine(graph, device=self._settings.device, threads=self._settings.threads))
+                batch_sizes.append(admit(engines[-1]))
         except BaseException:
-            engine.close()
+            for engine in engines:
+                engine.close()
             raise
         return Batcher(
-            [engine],
-            max_batch_size=batch_size,
+            engines,
+            max_batch_size=min(batch_sizes),
             max_queue_delay_s=self._settings.max_queue_delay_ms / 1000,
             max_queue_images=self._settings.max_queue_images,
             observer=self._observe(name),
         )
+
+    def _in_flight(self, engines: list[Engine]) -> int:
+        """How many engines a network gets: while one copies its images back, the next computes."""
+        if self._settings.batches_in_flight is not None:
+            return self._settings.batches_in_flight
+        return _ON_A_GPU if engines and engines[0].provider in GPU_PROVIDERS else 1

@@ -26,6 +26,7 @@ from app.api.request_scope import HeadMiddleware, RequestMiddleware, context_of
 from app.api.service import Service
 from app.api.workers import Workers
 from app.cache import ImageCache
+from app.engines.acceleration import Acceleration
 from app.engines.onnx import open_engine as open_onnx_engine
 from app.errors import StartupError
 from app.metrics import Metrics
@@ -42,13 +43,15 @@ _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": Fa
 _CLOSE_TIMEOUT_S = 5.0
 
 
-def create_app(settings: Settings, *, open_engine: OpenEngine = open_onnx_engine) -> FastAPI:
+def create_app(settings: Settings, *, open_engine: OpenEngine | None = None) -> FastAPI:
     """An app for these settings, independent of every other one in the process.
 
     Models load on a thread once the app starts, so that `/livez` answers meanwhile; `app.state.service.lifecycle`
     says how that went. Raises SettingsError when the file of API keys is of no use.
     """
     series = Metrics(CollectorRegistry())
+    if open_engine is None:
+        open_engine = partial(open_onnx_engine, acceleration=Acceleration.of(settings))
     registry = ModelRegistry(settings, open_engine, series)
     reloader = Reloader(registry.reload, watch_s=settings.watch_s)
     workers, cache = Workers(_EDGE_THREADS), _cache(settings, series)

@@ -49,6 +49,22 @@ class Settings(BaseModel):
         default=True, description="on serves POST /discriminate where a bundle can; off removes it."
     )
     max_batch_size: Annotated[PositiveInt, Field(le=4096)] = Field(64, description="Images in one run of a network.")
+    batch_buckets: Literal["auto", "on", "off"] = Field(
+        "auto", description="Run batches of 1, 2, 4, ... rows only, padded up to these; auto: on a GPU."
+    )
+    io_binding: Literal["auto", "on", "off"] = Field(
+        "auto", description="Keep inputs and outputs in fixed buffers on the device; auto: on a GPU."
+    )
+    cuda_graphs: bool = Field(
+        default=True, description="Replay each batch size as one CUDA graph, where a network allows it; needs buffers."
+    )
+    batches_in_flight: Annotated[PositiveInt, Field(le=4)] | None = Field(
+        None, description="Batches of a network under way at once, a session each; unset: 2 on a GPU, 1 on a CPU."
+    )
+    tensorrt: Literal["off", "on", "fp16"] = Field(
+        "off", description="Run on TensorRT, with float16 kernels if fp16; refuses to start where it is not there."
+    )
+    cache_dir: Path | None = Field(None, description="Folder where TensorRT keeps its engines; unset: built anew.")
     max_queue_delay_ms: Annotated[NonNegativeFloat, Field(le=10_000)] = Field(
         0.0, description="How long a batch that is not full may wait for more; 0: batch what queued meanwhile."
     )

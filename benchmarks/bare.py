@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from app.engines.onnx import CUDA, CUDA_OPTIONS
+from app.engines.cuda import CUDA, CUDA_OPTIONS
 from benchmarks.orders import FIRST_SEED
 from benchmarks.peers.work import Pixels, Work, encode
 from benchmarks.systems import ROOT

@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.peers.work import feed
 from benchmarks.systems import ROOT
-from bundle import Manifest
+from bundle import Manifest, read_bundle
 from bundle.manifest import GeneratorSpec, Golden, ImageSpec, LatentSpec, TrainingRecord, TruncationSpec, tensor
+from training.half import in_half_precision
 
 NAME = "rgb256"
 FOLDER = ROOT / "build" / "bench-models"
@@ -28,6 +30,8 @@ WIDTHS = (512, 384, 256, 128, 64, 32, 16)
 _SEED = 20260101
 _GOLDEN_SEEDS = (0, 1)
 _SLOPE = 0.2
+_HALF_TOLERANCE = 4
+"""Grey levels, as the trainer allows its own bundles in float16."""
 
 
 class _Graph:
@@ -140,6 +144,29 @@ def write_bundle(models: Path, *, widths: Sequence[int] = WIDTHS, z_dim: int = Z
     (folder / "generator.onnx").write_bytes(graph)
     (folder / "golden.npy").write_bytes(golden.getvalue())
     (folder / "README.md").write_text("# rgb256\n\nRandom weights: a measure of cost, not of beauty.\n", "utf-8")
+    (folder / "manifest.json").write_text(json.dumps(document, indent=2), "utf-8")
+    return folder
+
+
+def in_half(bundle: Path, models: Path) -> Path:
+    """Write the same generator in float16 as the next version under `models/<name>/`, and return it."""
+    found = read_bundle(bundle)
+    graph, golden = in_half_precision(found.generator), io.BytesIO()
+    document = found.manifest.model_dump(mode="json")
+    spec = document["golden"]
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    inputs = feed(found.manifest, spec["seeds"])
+    if spec["class_ids"] is not None:
+        inputs["class_id"] = np.array(spec["class_ids"], np.int64)
+    np.save(golden, session.run(None, inputs)[0], allow_pickle=False)
+    spec["sha256"] = hashlib.sha256(golden.getvalue()).hexdigest()
+    spec["tolerance"] = _HALF_TOLERANCE
+    document["version"] += 1
+    document["generator"] |= {"sha256": hashlib.sha256(graph).hexdigest(), "precision": "float16"}
+    folder = models / str(document["name"]) / str(document["version"])
+    shutil.copytree(bundle, folder)
+    (folder / document["generator"]["file"]).write_bytes(graph)
+    (folder / spec["file"]).write_bytes(golden.getvalue())
     (folder / "manifest.json").write_text(json.dumps(document, indent=2), "utf-8")
     return folder
 

@@ -11,6 +11,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+$", max_length=100)]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 DataType = Literal["float32", "int64", "uint8"]
+Precision = Literal["float32", "float16"]
 
 
 class _Part(BaseModel):
@@ -26,12 +27,16 @@ class TensorSpec(_Part):
 
 
 class GeneratorSpec(_Part):
-    """The generator graph: `z` (and `class_id`, `truncation` where supported) -> uint8 NHWC `image`."""
+    """The generator graph: `z` (and `class_id`, `truncation` where supported) -> uint8 NHWC `image`.
+
+    `precision` is that of its convolutions and products; inputs and output have the same types either way.
+    """
 
     file: FileName
     sha256: Sha256
     inputs: tuple[TensorSpec, ...]
     output: TensorSpec
+    precision: Precision = "float32"
 
 
 class DiscriminatorSpec(_Part):

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
@@ -180,6 +180,9 @@ def evaluate(*, path: Path, data: Path, images: int, truncation: float, as_json:
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Data set; default: the run's own.")
 @click.option("--license", "licence", default="Apache-2.0", show_default=True, help="Licence of the bundle.")
 @click.option("--discriminator/--no-discriminator", default=True, show_default=True, help="Put D into the bundle.")
+@click.option(
+    "--precision", type=click.Choice(["float32", "float16"]), default="float32", show_default=True, help="Of G's graph."
+)
 @_EXTRACTOR
 def export(
     *,
@@ -190,6 +193,7 @@ def export(
     data: Path | None,
     licence: str,
     discriminator: bool,
+    precision: Literal["float32", "float16"],
     extractor: Path | None,
 ) -> None:
     """Turn RUN into a model bundle: ONNX graphs proven equal to the networks, calibrated, measured, with a card."""
@@ -205,7 +209,7 @@ def export(
         run,
         split,
         out,
-        BundleOrder(name, number, licence, discriminator),
+        BundleOrder(name, number, licence, discriminator, precision),
         extractor=_extractor(extractor, split),
         say=lambda line: click.echo(line, err=True),
     )

@@ -21,6 +21,7 @@ from bundle.manifest import (
     GeneratorSpec,
     Golden,
     ImageSpec,
+    Precision,
     TrainingRecord,
     TruncationSpec,
     tensor,
@@ -31,6 +32,7 @@ from training.data import Split
 from training.errors import ConfigError, ExportError
 from training.evaluate import evaluate, recognise
 from training.graphs import (
+    GREY_LEVELS,
     OPSET,
     PARITY_BATCHES,
     DiscriminatorGraph,
@@ -39,8 +41,9 @@ from training.graphs import (
     require_batch_independence,
     require_parity,
 )
+from training.half import in_half_precision
 from training.metrics.features import Extractor
-from training.players import CLASS_NOT_STATED, OnnxPlayers, TorchPlayers
+from training.players import CLASS_NOT_STATED, OnnxPlayers, TorchPlayers, run_generator
 from training.report import sample_grid, save_png
 
 GOLDEN_SEEDS = tuple(range(8))
@@ -48,6 +51,8 @@ CARD_TRUNCATION = 0.7
 """The psi that the card sets beside 1: fewer odd images, less variety."""
 GOLDEN_TOLERANCE = 2
 """Grey levels; covers the rounding of another provider, not another model."""
+HALF_TOLERANCE = 4
+"""The same in float16, which rounds 8192 times as coarsely; also what the graph may differ by from torch in float32."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class BundleOrder:
     version: int | None = None
     licence: str = "Apache-2.0"
     discriminator: bool = True
+    precision: Precision = "float32"
 
 
 def export(
@@ -103,7 +109,7 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     extractor: Extractor | None,
     say: Callable[[str], None],
 ) -> None:
-    files = {"generator.onnx": _export_generator(players, say)}
+    files = {"generator.onnx": _export_generator(players, order.precision, say)}
     calibrated = None
     if order.discriminator:
         calibrated = calibrate(players, split.held_out)
@@ -111,8 +117,13 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
         say(f"calibrated on {record.n} images, expected calibration error {record.expected_calibration_error:.3f}")
         files["discriminator.onnx"] = _export_discriminator(players, calibrated, split, say)
     golden_classes = np.arange(len(GOLDEN_SEEDS)) % len(players.classes) if players.classes else None
+    z = sample_latents(players.latent, GOLDEN_SEEDS)
+    if order.precision == "float32":
+        golden = players.images(z, golden_classes)
+    else:  # torch's images are those of another precision
+        golden = run_generator(files["generator.onnx"], z, golden_classes)
     buffer = io.BytesIO()
-    np.save(buffer, players.images(sample_latents(players.latent, GOLDEN_SEEDS), golden_classes), allow_pickle=False)
+    np.save(buffer, golden, allow_pickle=False)
     files["golden.npy"] = buffer.getvalue()
     for file, data in files.items():
         (folder / file).write_bytes(data)
@@ -133,7 +144,7 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     _require_golden(folder)
 
 
-def _export_generator(players: TorchPlayers, say: Callable[[str], None]) -> bytes:
+def _export_generator(players: TorchPlayers, precision: Precision, say: Callable[[str], None]) -> bytes:
     module = GeneratorGraph(players.generator)
 
     def batch(size: int) -> dict[str, Tensor]:
@@ -143,7 +154,11 @@ def _export_generator(players: TorchPlayers, say: Callable[[str], None]) -> byte
         return {**inputs, "truncation": torch.linspace(1.0, 0.25, size)}
 
     graph = export_graph(module, batch(2), ["image"])
-    worst = require_parity(module, graph, {size: batch(size) for size in PARITY_BATCHES})
+    allowed = GREY_LEVELS
+    if precision == "float16":
+        graph, allowed = in_half_precision(graph), HALF_TOLERANCE
+    batches = {size: batch(size) for size in PARITY_BATCHES}
+    worst = require_parity(module, graph, batches, grey_levels=allowed)
     numpy_batch = {key: value.numpy() for key, value in batch(64).items()}
     row = {key: value[:1] for key, value in numpy_batch.items()}
     alone = require_batch_independence(graph, row, [{key: value[1:] for key, value in numpy_batch.items()}])
@@ -203,7 +218,13 @@ def _manifest(
         name=order.name,
         version=order.version or 1,
         created=datetime.now(UTC).replace(microsecond=0),
-        generator=GeneratorSpec(file="generator.onnx", sha256=hashes["generator.onnx"], inputs=inputs, output=image),
+        generator=GeneratorSpec(
+            file="generator.onnx",
+            sha256=hashes["generator.onnx"],
+            inputs=inputs,
+            output=image,
+            precision=order.precision,
+        ),
         discriminator=discriminator,
         latent=players.latent,
         image=ImageSpec(height=height, width=width, channels=channels),  # type: ignore[arg-type]  # 1 or 3, validated
@@ -215,7 +236,7 @@ def _manifest(
             sha256=hashes["golden.npy"],
             seeds=GOLDEN_SEEDS,
             class_ids=tuple(seed % len(players.classes) for seed in GOLDEN_SEEDS) if players.classes else None,
-            tolerance=GOLDEN_TOLERANCE,
+            tolerance=GOLDEN_TOLERANCE if order.precision == "float32" else HALF_TOLERANCE,
         ),
         training=TrainingRecord(
             preset=players.config.preset,
@@ -231,7 +252,11 @@ def _manifest(
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    document = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    fields = manifest.model_dump(mode="json")
+    if manifest.generator.precision == "float32":
+        # What it means when it is not said, so that readers from before it could be said take the bundle.
+        del fields["generator"]["precision"]
+    document = json.dumps(fields, indent=2, ensure_ascii=False)
     (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
 
 

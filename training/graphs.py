@@ -122,9 +122,16 @@ def _name_the_batch(model: onnx.ModelProto) -> None:
 
 
 def require_parity(
-    module: GeneratorGraph | DiscriminatorGraph, graph: bytes, batches: Mapping[int, Mapping[str, Tensor]]
+    module: GeneratorGraph | DiscriminatorGraph,
+    graph: bytes,
+    batches: Mapping[int, Mapping[str, Tensor]],
+    *,
+    grey_levels: int = GREY_LEVELS,
 ) -> float:
-    """Run both at every batch and return the largest difference; raise ExportError where they do not agree."""
+    """Run both at every batch and return the largest difference; raise ExportError where they do not agree.
+
+    A pixel may differ by `grey_levels`.
+    """
     session, worst = open_session(graph), 0.0
     for size, batch in batches.items():
         with torch.inference_mode():
@@ -133,7 +140,7 @@ def require_parity(
         found = session.run(None, {name: value.numpy() for name, value in batch.items()})
         for name, mine, theirs in zip((o.name for o in session.get_outputs()), expected, found, strict=True):
             difference = _difference(mine.numpy(), theirs)
-            allowed = GREY_LEVELS if mine.dtype == torch.uint8 else SCORE_TOLERANCE
+            allowed = grey_levels if mine.dtype == torch.uint8 else SCORE_TOLERANCE
             if not difference <= allowed:  # NaN is refused too
                 raise ExportError(
                     f"{name} differs by {difference:g} from torch at batch {size}, {allowed:g} is allowed"

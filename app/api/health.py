@@ -20,25 +20,25 @@ _UNCACHED = {"Cache-Control": "no-store"}
 @router.get("/livez", **openapi.LIVEZ)
 async def livez(request: Request) -> Response:
     """Live, unless a batcher has died: then nothing but a restart helps."""
-    service = service_of(request)
-    if not service.registry.alive:
-        return Problem(_NOT_LIVE, "a batcher has died").response(context_of(request).id)
-    return JSONResponse({"status": "live"}, headers=_UNCACHED)
+    return _not_live(request) or JSONResponse({"status": "live"}, headers=_UNCACHED)
 
 
 @router.get("/readyz", **openapi.READYZ)
 async def readyz(request: Request) -> Response:
-    """Ready, once every model is loaded and warmed, and until the service drains."""
-    return _ready(request)
+    """Ready, once every model is loaded and warmed, and until the service drains or a batcher dies."""
+    return _not_live(request) or _ready(request)
 
 
 @router.get("/healthz", **openapi.HEALTHZ)
 async def healthz(request: Request) -> Response:
     """Live and ready in one."""
-    service = service_of(request)
-    if not service.registry.alive:
-        return Problem(_NOT_LIVE, "a batcher has died").response(context_of(request).id)
-    return _ready(request)
+    return _not_live(request) or _ready(request)
+
+
+def _not_live(request: Request) -> Response | None:
+    if service_of(request).registry.alive:
+        return None
+    return Problem(_NOT_LIVE, "a batcher has died").response(context_of(request).id)
 
 
 def _ready(request: Request) -> Response:

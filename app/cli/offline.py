@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from app import imaging, logs
 from app.api.answers import image_text
 from app.discrimination import discriminate
+from app.engines.acceleration import Acceleration
 from app.engines.onnx import open_engine
 from app.errors import RequestError
 from app.generation import GenerateOrder, draw_seeds, generate
@@ -183,7 +185,9 @@ def _with_model(
     """Load one bundle, run `work` with it, and free it."""
     logs.configure("console", "warning")
     metrics = Metrics(CollectorRegistry())
-    registry = ModelRegistry(Settings.from_environment({}, device=device), open_engine, metrics)
+    settings = Settings.from_environment({}, device=device)
+    opener = partial(open_engine, acceleration=Acceleration.of(settings))
+    registry = ModelRegistry(settings, opener, metrics)
     try:
         asyncio.run(work(registry.load(bundle)))
     finally:

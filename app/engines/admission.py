@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.engines.base import Arrays, Engine
+from app.engines.buckets import bucket_sizes
 from app.engines.feeds import discriminator_inputs, generator_inputs
 from app.engines.invariance import batch_invariant
 from app.errors import ModelLoadError
@@ -29,14 +30,12 @@ def admit_generator(bundle: Bundle, engine: Engine, *, max_batch_size: int) -> i
     golden, manifest = bundle.manifest.golden, bundle.manifest
     classes = None if golden.class_ids is None else np.array(golden.class_ids, dtype=np.int64)
     inputs = generator_inputs(manifest, sample_latents(manifest.latent, golden.seeds), classes, 1.0)
-    images = _run(bundle, engine, inputs)["image"]
-    if images.shape != bundle.golden.shape or images.dtype != np.uint8:
-        raise ModelLoadError(f"{bundle.path}: the generator makes {images.dtype}{list(images.shape)} images")
-    apart = int(np.abs(images.astype(np.int16) - bundle.golden.astype(np.int16)).max())
-    if apart > golden.tolerance:
-        raise ModelLoadError(
-            f"{bundle.path}: the golden images come out {apart} grey levels off, {golden.tolerance} are allowed"
-        )
+    sizes = _device_sizes(engine, max_batch_size)
+    for size in sizes:
+        _require_golden(bundle, _run(bundle, engine, _repeated(inputs, size)), _repeat(bundle.golden, size))
+    _require_golden(bundle, _run(bundle, engine, inputs), bundle.golden)
+    if sizes:
+        return max_batch_size
     least, most = _TRIED_ROWS
     rows = min(max(_TRIED_PIXELS // (manifest.image.height * manifest.image.width), least), most)
     z = sample_latents(manifest.latent, range(rows))
@@ -50,17 +49,49 @@ def admit_discriminator(bundle: Bundle, engine: Engine, *, max_batch_size: int) 
     Raises ModelLoadError when a score is not finite, or the graph cannot be run.
     """
     inputs = discriminator_inputs(bundle.manifest, bundle.golden, None)
-    if not all(np.isfinite(values).all() for values in _run(bundle, engine, inputs).values()):
-        raise ModelLoadError(f"{bundle.path}: the discriminator's scores of the golden images are not finite")
+    sizes = _device_sizes(engine, max_batch_size)
+    for size in sizes:
+        _require_finite(bundle, _run(bundle, engine, _repeated(inputs, size)))
+    _require_finite(bundle, _run(bundle, engine, inputs))
+    if sizes:
+        return max_batch_size
     return _steady_batch_size(bundle, engine, inputs, max_batch_size)
 
 
+def _require_golden(bundle: Bundle, outputs: Arrays, golden: NDArray[np.uint8]) -> None:
+    images, allowed = outputs["image"], bundle.manifest.golden.tolerance
+    if images.shape != golden.shape or images.dtype != np.uint8:
+        raise ModelLoadError(f"{bundle.path}: the generator makes {images.dtype}{list(images.shape)} images")
+    apart = int(np.abs(images.astype(np.int16) - golden.astype(np.int16)).max())
+    if apart > allowed:
+        raise ModelLoadError(
+            f"{bundle.path}: the golden images come out {apart} grey levels off, {allowed} are allowed"
+        )
+
+
+def _require_finite(bundle: Bundle, outputs: Arrays) -> None:
+    if not all(np.isfinite(values).all() for values in outputs.values()):
+        raise ModelLoadError(f"{bundle.path}: the discriminator's scores of the golden images are not finite")
+
+
+def _device_sizes(engine: Engine, max_batch_size: int) -> list[int]:
+    """The batch sizes that a device has to be ready for; none for the CPU, which needs no preparation.
+
+    Largest first: memory is then taken once, and TensorRT builds for the whole range from the start.
+    """
+    return [] if engine.provider == _BIT_EQUAL_PROVIDER else bucket_sizes(max_batch_size)[::-1]
+
+
+def _repeated(rows: Arrays, size: int) -> dict[str, NDArray[Any]]:
+    return {name: _repeat(values, size) for name, values in rows.items()}
+
+
+def _repeat(values: NDArray[Any], size: int) -> NDArray[Any]:
+    return np.resize(values, (size, *values.shape[1:]))
+
+
 def _steady_batch_size(bundle: Bundle, engine: Engine, rows: Arrays, max_batch_size: int) -> int:
-    """`max_batch_size`, or 1 where bits are promised and a batch would change a row's."""
-    if engine.provider != _BIT_EQUAL_PROVIDER:
-        for size in sorted({1, 2, max_batch_size}):
-            _run(bundle, engine, {name: np.resize(values, (size, *values.shape[1:])) for name, values in rows.items()})
-        return max_batch_size
+    """`max_batch_size`, or 1 where a batch would change a row's bits, which are promised."""
     try:
         steady = batch_invariant(engine, rows, max_batch_size=max_batch_size)
     except Exception as error:  # as in _run

@@ -3,29 +3,25 @@
 import argparse
 import itertools
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.engines.onnx import CPU, CUDA
+import numpy as np
+
+from app.engines.cuda import CPU, CUDA
 from app.errors import ProviderUnavailable
-from app.settings import Settings
 from benchmarks import bare, load, machine, models, servers
+from benchmarks.gpu.features import FEATURES, Effect, flags
 from benchmarks.gpu.parity import Device, Parity, parity
 from benchmarks.orders import Format, Template, generate, write_templates
 from benchmarks.service import SCRATCH, say
 from benchmarks.systems import OURS, ROOT, one_model_folder, systems
 
-FEATURES = {
-    "IO binding": "io_binding",
-    "CUDA graphs": "cuda_graphs",
-    "batch buckets": "batch_buckets",
-    "fp16": "half_precision",
-}
-"""What an engine for a GPU may offer, and the setting that would turn it on and off."""
 _TINY_WIDTHS = (16, 8, 8)
 _MNIST = ROOT / "models" / "mnist" / "1"
 _MOST_OUTSTANDING = 2048
@@ -41,10 +37,15 @@ class Sizes:
     images: tuple[int, ...]
     batches: tuple[int, ...]
     seeds: int
+    rounds: int
 
 
-FULL = Sizes(4.0, (1, 16, 64, 256), (1, 64), (1, 4, 16, 64), 1024)
-TINY = Sizes(0.2, (1, 4), (1,), (1, 4), 8)
+_FORMATS: tuple[Format, ...] = ("png", "npy")
+_PLAIN: tuple[Format, ...] = ("npy",)
+"""Hardly any encoding, so that what the GPU gains is seen."""
+_ALL, _HALF = "everything on", "fp16 bundle"
+FULL = Sizes(2.0, (1, 16, 64, 256), (1, 64), (1, 4, 16, 64), 1024, 3)
+TINY = Sizes(0.2, (1, 4), (1,), (1, 4), 8, 1)
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,9 @@ class Subject:
         """The execution provider that has to be in use."""
         return CUDA if self.device == "cuda" else CPU
 
-    def measure(self) -> dict[str, Any]:
-        """All figures. Raises Failed when the provider is not the one asked for."""
-        try:
-            same = parity(self.bundle, device=self.device, seeds=range(self.sizes.seeds))
-        except ProviderUnavailable as error:
-            raise Failed(str(error)) from None
-        if same.provider != self.provider:
-            raise Failed(f"the session runs on {same.provider}")
-        say(f"{self.bundle.parent.name}: parity with the CPU: {same}")
+    def measure(self, half: Path) -> dict[str, Any]:
+        """All figures; `half` is the same generator in float16. Raises Failed when the provider is not as asked for."""
+        same = self.parity()
         sessions = bare.spawn(
             self.bundle,
             threads=0,
@@ -94,37 +89,52 @@ class Subject:
             batches=self.sizes.batches,
             provider=self.provider,
         )
+        served = self._served(sessions, _FORMATS, flags())
+        coarse = replace(self, bundle=half)
+        same_in_half = coarse.parity()
         return {
             "parity": asdict(same) | {"kept": same.kept},
+            "parity_fp16": asdict(same_in_half) | {"kept": same_in_half.kept},
             "sessions": [asdict(one) for one in sessions],
-            "served": [asdict(one) for one in self._served(sessions)],
-            "features": self._features(sessions),
+            "served": [asdict(one) for one in served],
+            "features": {name: asdict(effect) for name, effect in self._effects(coarse, sessions).items()},
         }
 
-    def _features(self, sessions: list[bare.Limit]) -> dict[str, dict[str, float] | str]:
-        """Each feature on and off, where the service offers it."""
-        found: dict[str, dict[str, float] | str] = {}
-        for name, setting in FEATURES.items():
-            if setting not in Settings.model_fields:
-                found[name] = "not offered"
-                continue
-            rates = {}
-            for state in ("off", "on"):
-                served = self._served(sessions, flags=(f"--{setting.replace('_', '-')}", state))
-                rates[state] = max(one.images_per_s for one in served)
-            found[name] = rates
-        return found
+    def _effects(self, coarse: "Subject", sessions: list[bare.Limit]) -> dict[str, Effect]:
+        """What each feature is worth: servers with and without take turns, and the medians of each cell count."""
+        ways = {_ALL: (self, flags()), _HALF: (coarse, flags())}
+        ways |= {name: (self, flags(without=name)) for name in FEATURES}
+        rates: dict[str, list[list[float]]] = {name: [] for name in ways}
+        for _, (name, (subject, words)) in itertools.product(range(self.sizes.rounds), ways.items()):
+            cells = subject._served(sessions, _PLAIN, words)
+            rates[name].append([one.images_per_s for one in cells])
+            say(f"{self.bundle.parent.name}: {name}: {rates[name][-1]}")
+        middle = {name: np.median(found, axis=0).tolist() for name, found in rates.items()}
+        effects = {name: Effect.of(middle[_ALL], middle[name]) for name in FEATURES}
+        return effects | {_HALF: Effect.of(middle[_HALF], middle[_ALL])}
 
-    def _served(self, sessions: list[bare.Limit], flags: tuple[str, ...] = ()) -> list[Served]:
+    def parity(self) -> Parity:
+        """With the CPU. Raises Failed when the provider is not the one asked for."""
+        try:
+            same = parity(self.bundle, device=self.device, seeds=range(self.sizes.seeds))
+        except ProviderUnavailable as error:
+            raise Failed(str(error)) from None
+        if same.provider != self.provider:
+            raise Failed(f"the session runs on {same.provider}")
+        say(f"{self.bundle.parent.name}@{self.bundle.name}: parity with the CPU: {same}")
+        return same
+
+    def _served(
+        self, sessions: list[bare.Limit], formats: tuple[Format, ...], features: tuple[str, ...]
+    ) -> list[Served]:
         system = systems(machine.cores())[OURS]
-        formats: tuple[Format, ...] = ("png", "npy")
         with servers.running(
             system,
             system.variants[0],
             self.bundle,
             probe=generate(1, "png"),
             logs=SCRATCH / "logs",
-            flags=("--device", self.device, *flags),
+            flags=("--device", self.device, *features),
         ) as server:
             _, ready = servers.ask(server.port, Template("/readyz", "GET"), serial=0, timeout_s=10)
             if self.provider not in ready.decode():
@@ -150,14 +160,15 @@ class Subject:
 
 def table(model: str, found: dict[str, Any]) -> str:
     """One model's part of the table."""
-    same = Parity(**{name: value for name, value in found["parity"].items() if name != "kept"})
+    same, in_half = (
+        Parity(**{name: value for name, value in found[which].items() if name != "kept"})
+        for which in ("parity", "parity_fp16")
+    )
     rows = [
         ("provider", same.provider),
-        (
-            f"parity with the CPU, {same.images} seeds",
-            f"at most {same.most_grey_levels_apart} grey level(s) apart ({same.allowed_grey_levels} allowed), "
-            f"{same.equal_pixels_share:.4%} of the pixels equal",
-        ),
+        ("CUDA graphs", "captured" if same.cuda_graphs else "not captured: there is no GPU, or the log says why"),
+        (f"parity with the CPU, {same.images} seeds", _shown(same)),
+        ("the same of the fp16 bundle", _shown(in_half)),
     ]
     for one in found["sessions"]:
         kind = "" if one["image_format"] == "none" else f" + {one['image_format']}"
@@ -167,9 +178,15 @@ def table(model: str, found: dict[str, Any]) -> str:
         figures = f"{one['images_per_s']:.0f} images/s, p99 {one['p99_ms']:.1f} ms, {one['errors']} errors"
         rows.append((what, f"{figures}, {one['to_session']:.2f} of the bare session with encoding"))
     for name, effect in found["features"].items():
-        shown = effect if isinstance(effect, str) else f"{effect['on'] / max(effect['off'], 1e-9):.2f}x"
-        rows.append((name, shown))
+        rows.append((name, str(Effect(**effect))))
     return "\n".join(f"| {model} | {name} | {value} |" for name, value in rows)
+
+
+def _shown(same: Parity) -> str:
+    return (
+        f"at most {same.most_grey_levels_apart} grey level(s) apart ({same.allowed_grey_levels} allowed), "
+        f"{same.equal_pixels_share:.4%} of the pixels equal"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -179,10 +196,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--mnist", default=ROOT / "models" / "mnist" / "1", type=Path, help="folder of the small bundle"
     )
+    parser.add_argument("--only", choices=["mnist", models.NAME], help="one of the two models; default: both")
+    parser.add_argument("--rounds", type=int, help="turns of each server when features are measured; default: 3")
     parser.add_argument("--out", type=Path, help="folder of the results; default: benchmarks/results/<date>-<machine>")
     chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # what the engines say of CUDA graphs
     device: Device = "cpu" if chosen.dry_run else "cuda"
     sizes = TINY if chosen.dry_run else FULL
+    sizes = replace(sizes, rounds=chosen.rounds or sizes.rounds)
     out = (
         chosen.out or (SCRATCH if chosen.dry_run else ROOT / "benchmarks" / "results") / f"{machine.folder_name()}-gpu"
     )
@@ -193,14 +214,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             bundles = [models.write_bundle(Path(scratch) / "tiny", widths=_TINY_WIDTHS, z_dim=8)]
         else:
             bundles = [chosen.mnist, models.write_bundle(models.FOLDER)]
+            bundles = [bundle for bundle in bundles if chosen.only in (None, bundle.parent.name)]
         for bundle in bundles:
             name = bundle.parent.name
             try:
                 copy = one_model_folder(bundle, Path(scratch))
-                found[name] = Subject(copy, device, sizes).measure()
+                half = models.in_half(copy, Path(scratch) / "half" / name)
+                found[name] = Subject(copy, device, sizes).measure(half)
             except Failed as error:
                 sys.exit(f"{name}: {error}")
-            wrong += [] if found[name]["parity"]["kept"] else [f"{name}: the images are not those of the CPU"]
+            for which in ("parity", "parity_fp16"):
+                wrong += [] if found[name][which]["kept"] else [f"{name}: {which}: the images are not those of the CPU"]
             wrong += [f"{name}: {one['errors']} errors" for one in found[name]["served"] if one["errors"]]
     text = "| model | | |\n|---|---|---|\n" + "\n".join(table(name, figures) for name, figures in found.items())
     out.mkdir(parents=True, exist_ok=True)

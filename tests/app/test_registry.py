@@ -224,4 +224,20 @@ def test_other_providers_are_warmed_at_the_largest_batch_and_promise_a_tolerance
         assert model.discriminator is not None
         assert (model.generator.max_batch_size, model.discriminator.max_batch_size) == (16, 16)
     for engine in engines.opened:
-        assert {1, 2, 16} <= set(engine.batch_sizes)
+        assert {1, 2, 4, 8, 16} <= set(engine.batch_sizes)
+
+
+@pytest.mark.parametrize("size", [1, 4, 16])
+def test_a_device_that_makes_wrong_images_at_one_batch_size_is_refused(models: Path, size: int) -> None:
+    write_bundle(models)
+
+    def spoil(values: NDArray[Any]) -> NDArray[Any]:
+        return 255 - values if len(values) == size else values
+
+    engines = SpoiledEngines("image", spoil, provider="CUDAExecutionProvider")
+    with (
+        pytest.raises(ModelLoadError, match="grey levels off"),
+        served(models, open_engine=engines, max_batch_size=16),
+    ):
+        pass
+    assert all(engine.closed for engine in engines.opened)

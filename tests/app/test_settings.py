@@ -37,6 +37,12 @@ def test_every_setting_has_a_variable_and_a_description() -> None:
         ("LOG_FORMAT", "json", "json"),
         ("WATCH_S", "2.5", 2.5),
         ("ADMIN", "on", True),
+        ("IO_BINDING", "off", "off"),
+        ("BATCH_BUCKETS", "on", "on"),
+        ("CUDA_GRAPHS", "off", False),
+        ("BATCHES_IN_FLIGHT", "3", 3),
+        ("TENSORRT", "fp16", "fp16"),
+        ("CACHE_DIR", "/var/cache/ganserve", Path("/var/cache/ganserve")),
     ],
 )
 def test_a_variable_sets_its_field(name: str, text: str, value: object) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
+from app.settings import Settings
 from benchmarks import bare, service
-from benchmarks.models import generator, parameter_count, write_bundle
+from benchmarks.gpu.features import FEATURES, flags
+from benchmarks.models import generator, in_half, parameter_count, write_bundle
 from benchmarks.overload import recovery_s
 from benchmarks.peers.work import Work
 from benchmarks.profile import folded
@@ -110,5 +112,29 @@ def test_the_gpu_run_passes_its_rehearsal_on_the_cpu(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (model,) = json.loads((tmp_path / "gpu.json").read_text())["models"].values()
     assert model["parity"]["equal_pixels_share"] == 1
-    assert "not offered" in model["features"].values()
+    assert model["parity_fp16"]["kept"]
+    assert model["features"].keys() == {*FEATURES, "fp16 bundle"}
+    assert all(rate > 0 for effect in model["features"].values() for rate in effect.values())
     assert "| rgb256 | provider | CPUExecutionProvider |" in done.stdout
+
+
+def test_each_gpu_feature_is_a_setting_and_is_switched_off_alone() -> None:
+    assert {feature.setting for feature in FEATURES.values()} <= set(Settings.model_fields)
+    everything = Settings.from_environment({}, **_as_settings(flags()))
+    for name, feature in FEATURES.items():
+        but_one = Settings.from_environment({}, **_as_settings(flags(without=name)))
+        changed = {field for field in Settings.model_fields if getattr(but_one, field) != getattr(everything, field)}
+        assert changed == {feature.setting}
+
+
+def _as_settings(words: tuple[str, ...]) -> dict[str, str]:
+    names, values = words[::2], words[1::2]
+    return {name.removeprefix("--").replace("-", "_"): value for name, value in zip(names, values, strict=True)}
+
+
+def test_a_bundle_in_half_precision_is_served_beside_its_original(tmp_path: Path) -> None:
+    half = in_half(write_bundle(tmp_path / "whole", widths=TINY_WIDTHS, z_dim=8), tmp_path / "half")
+    with served(tmp_path / "half") as registry:
+        model = registry.get(None)
+        assert (model.label, model.manifest.generator.precision) == ("rgb256@2", "float16")
+    assert half == tmp_path / "half" / "rgb256" / "2"

@@ -13,7 +13,7 @@ from training.calibration import Platt
 from training.data import Split
 from training.errors import ConfigError, DataError, ExportError
 from training.evaluate import evaluate, open_players
-from training.export import BundleOrder, export
+from training.export import HALF_TOLERANCE, BundleOrder, export
 from training.graphs import (
     DiscriminatorGraph,
     GeneratorGraph,
@@ -68,6 +68,21 @@ def test_the_bundle_makes_the_images_that_the_run_makes(exported: Path, finished
     apart = np.abs(ours.images(z, classes).astype(int) - theirs.images(z, classes).astype(int))
     assert apart.max() <= 1
     assert (apart == 0).mean() > 0.99
+
+
+def test_a_bundle_in_half_precision_says_so_and_makes_nearly_the_same_images(
+    tmp_path: Path, finished_run: Path, digits: Split, exported: Path
+) -> None:
+    order = BundleOrder("digits", discriminator=False, precision="float16")
+    half = export(finished_run, digits, tmp_path, order, extractor=None, say=_silent)
+    spoken, silent = (json.loads((folder / "manifest.json").read_text())["generator"] for folder in (half, exported))
+    assert spoken["precision"] == "float16"
+    assert "precision" not in silent
+    assert read_bundle(exported).manifest.generator.precision == "float32"
+    assert read_bundle(half).manifest.golden.tolerance == HALF_TOLERANCE
+    z, classes = sample_latents(read_bundle(half).manifest.latent, range(30)), np.arange(30) % 10
+    apart = np.abs(OnnxPlayers(half).images(z, classes).astype(int) - OnnxPlayers(exported).images(z, classes))
+    assert apart.max() <= HALF_TOLERANCE
 
 
 def test_the_graph_truncates_toward_the_mean_latent(exported: Path) -> None:

@@ -400,5 +400,6 @@ def test_a_dead_batcher_is_not_live(serve_held: Serve, held: Held) -> None:
     client = serve_held()
     client.service.registry.default.generator.close()
     problem(client.get("/livez"), 503, "not_live")
+    problem(client.get("/readyz"), 503, "not_live")
     problem(client.get("/healthz"), 503, "not_live")
     assert "gan_ready 0.0" in client.get("/metrics").text
