@@ -30,12 +30,26 @@ class BatchObserver(Protocol):
         ...
 
 
+class _Worker:
+    """An engine, the thread that runs it, and what the thread waits on when there is nothing for it to do."""
+
+    def __init__(self, engine: Engine, lock: threading.Lock, work: Callable[["_Worker"], None]) -> None:
+        self.engine = engine
+        self.idle = False
+        self.wake = threading.Condition(lock)
+        self.thread = threading.Thread(target=work, args=(self,), name="batcher", daemon=True)
+
+
 class Batcher:
     """Engines of one network, a worker thread for each, and one queue that is bounded in rows (images).
 
-    Small requests share a batch and large ones are split, over all engines that are idle. Waiting requests take turns,
-    so that a large one never starves a small one; a request whose client has gone, or whose deadline has passed, is
-    not run, and one that would have to wait past its deadline is refused.
+    Small requests share a batch and large ones are split. Waiting requests take turns, so that a large one never
+    starves a small one; a request whose client has gone, or whose deadline has passed, is not run, and one that would
+    have to wait past its deadline is refused.
+
+    The first engine that is idle takes the work. Another one joins for every further `share_rows` rows that wait:
+    engines on devices of their own should share every row, while those that compete for the same cores, and for the
+    interpreter lock, had better leave small batches to one of them, whose weights are in the core's cache.
     """
 
     def __init__(
@@ -46,29 +60,27 @@ class Batcher:
         max_queue_delay_s: float,
         max_queue_images: int,
         observer: BatchObserver,
+        share_rows: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engines = tuple(engines)
         self.max_batch_size = max_batch_size
         self._max_queue_delay_s = max_queue_delay_s
         self._observer = observer
         self._clock = clock
+        self._share_rows = share_rows
         self._queue = JobQueue(max_queue_images)
-        self._idle = 0
         self._closing = False
         self._died = False
-        # Guards the queue, the jobs' progress and all flags.
-        self._changed = threading.Condition()
-        self._threads = [
-            threading.Thread(target=self._work, args=(engine,), name="batcher", daemon=True) for engine in self._engines
-        ]
-        for thread in self._threads:
-            thread.start()
+        # Guards the queue, the jobs' progress, the workers' and all other flags.
+        self._lock = threading.Lock()
+        self._workers = [_Worker(engine, self._lock, self._work) for engine in engines]
+        for worker in self._workers:
+            worker.thread.start()
 
     @property
     def alive(self) -> bool:
         """Whether every worker thread runs; a batcher with a dead one answers no one."""
-        return not self._died and all(thread.is_alive() for thread in self._threads)
+        return not self._died and all(worker.thread.is_alive() for worker in self._workers)
 
     @property
     def queue_depth(self) -> int:
@@ -78,7 +90,7 @@ class Batcher:
     @property
     def idle_workers(self) -> int:
         """Workers that wait for work."""
-        return self._idle
+        return sum(worker.idle for worker in self._workers)
 
     @property
     def max_queue_images(self) -> int:
@@ -88,7 +100,7 @@ class Batcher:
     @property
     def provider(self) -> str:
         """The execution provider of the engines."""
-        return self._engines[0].provider
+        return self._workers[0].engine.provider
 
     async def submit(self, inputs: Arrays, *, deadline: float | None) -> BatchResult:
         """Run the rows of `inputs` (one array per input, equal lengths) and return a row of output for each.
@@ -111,36 +123,47 @@ class Batcher:
             if timer is not None:
                 timer.cancel()
             if job.done < rows:
-                with self._changed:
+                with self._lock:
                     self._queue.drop(job)
 
     def close(self) -> None:
         """Refuse new work, fail what waits with Draining, let the running batches end, and free the engines."""
-        with self._changed:
+        with self._lock:
             self._closing = True
-            self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
-        for engine in self._engines:
-            engine.close()
+            self._wake_all()
+        for worker in self._workers:
+            worker.thread.join()
+        for worker in self._workers:
+            worker.engine.close()
 
     def _enqueue(self, job: Job) -> None:
-        with self._changed:
+        with self._lock:
             if self._died:
                 raise NotReady("the model is not being served")
             if self._closing:
                 raise Draining("the service is shutting down")
             self._queue.put(job)
-            if job.rows > 1 or self._max_queue_delay_s:
-                self._changed.notify_all()
-            elif self._idle:
-                self._changed.notify()
+            if self._max_queue_delay_s:
+                self._wake_all()  # one of them may be waiting for more
+            else:
+                self._wake_some()
 
-    def _work(self, engine: Engine) -> None:
+    def _wake_some(self) -> None:
+        """Wake as many idle workers as there is work for, the first ones first; the lock is held."""
+        idle = [worker for worker in self._workers if worker.idle]
+        nobody = len(idle) == len(self._workers)
+        for worker in idle[: max(int(nobody and self._queue.waiting > 0), self._queue.waiting // self._share_rows)]:
+            worker.wake.notify()
+
+    def _wake_all(self) -> None:
+        for worker in self._workers:
+            worker.wake.notify()
+
+    def _work(self, worker: _Worker) -> None:
         batch: list[Slice] | None = []
         try:
-            while (batch := self._next_batch()) is not None:
-                self._run(engine, batch)
+            while (batch := self._next_batch(worker)) is not None:
+                self._run(worker.engine, batch)
         except BaseException:
             logger.exception("the batcher died")
             self._died = True
@@ -150,35 +173,43 @@ class Batcher:
         else:
             self._fail_waiting(Draining("the service is shutting down"))
 
-    def _next_batch(self) -> list[Slice] | None:
-        """Wait for work and take a batch of it; None once the batcher closes."""
+    def _next_batch(self, worker: _Worker) -> list[Slice] | None:
+        """Wait for work and take a batch of it, empty if all of it was too late; None once the batcher closes."""
         late: _Answers = []
-        with self._changed:
-            while not late:
-                while not self._queue.waiting and not self._closing:
-                    self._idle += 1
-                    try:
-                        self._changed.wait()
-                    finally:
-                        self._idle -= 1
+        with self._lock:
+            batch: list[Slice] = []
+            while not batch and not late:
+                while not self._closing and not self._has_work():
+                    worker.idle = True
+                    worker.wake.wait()
+                    worker.idle = False
                 if self._closing:
                     return None
-                self._wait_for_more()
-                # Others that wait for work take their part of it.
-                room = min(self.max_batch_size, -(-self._queue.waiting // (1 + self._idle)))
-                batch = self._queue.take(room, self._clock(), lambda job, error: late.append((job, error)))
-                if batch:
-                    break
+                self._wait_for_more(worker)
+                batch = self._queue.take(self._room(), self._clock(), lambda job, error: late.append((job, error)))
+            if self._queue.waiting:
+                self._wake_some()
         _tell(late)
         return batch
 
-    def _wait_for_more(self) -> None:
+    def _has_work(self) -> bool:
+        """Whether there is work for one more worker than are busy; the lock is held."""
+        waiting = self._queue.waiting
+        return waiting >= self._share_rows or (waiting > 0 and self.idle_workers >= len(self._workers) - 1)
+
+    def _room(self) -> int:
+        """The rows of the next batch: this worker's part, where others that are idle will take theirs."""
+        waiting = self._queue.waiting
+        parts = max(1, min(1 + self.idle_workers, waiting // self._share_rows))
+        return min(self.max_batch_size, -(-waiting // parts))
+
+    def _wait_for_more(self, worker: _Worker) -> None:
         """Give a batch that is not full the time that the oldest request has left to wait."""
         if not self._max_queue_delay_s or self._queue.oldest is None:
             return
         until = self._queue.oldest + self._max_queue_delay_s
         while not self._closing and self._queue.waiting < self.max_batch_size and (left := until - self._clock()) > 0:
-            self._changed.wait(left)
+            worker.wake.wait(left)
 
     def _run(self, engine: Engine, batch: list[Slice]) -> None:
         if not batch:
@@ -194,7 +225,7 @@ class Batcher:
             logger.exception("a batch of %d failed", rows)
             self._observer.batch_done(rows=rows, inference_s=self._clock() - started)
             failure = ModelFailure("the model failed on this request")
-            with self._changed:
+            with self._lock:
                 for part in batch:
                     self._queue.drop(part.job)
             _tell([(part.job, failure) for part in batch])
@@ -218,8 +249,8 @@ class Batcher:
                     whole = job.outputs.setdefault(name, np.empty((job.rows, *values.shape[1:]), values.dtype))
                     whole[part.start : part.stop] = rows
         answers: _Answers = []
-        with self._changed:
-            self._queue.ran(stops[-1], elapsed, workers=len(self._engines))
+        with self._lock:
+            self._queue.ran(stops[-1], elapsed, workers=len(self._workers))
             for part in batch:
                 job = part.job
                 job.done += part.rows
@@ -230,10 +261,10 @@ class Batcher:
         _tell(answers)
 
     def _fail_waiting(self, error: ServeError) -> None:
-        with self._changed:
+        with self._lock:
             self._closing = True
             left = self._queue.clear()
-            self._changed.notify_all()
+            self._wake_all()
         _tell([(job, error) for job in left])
 
 

@@ -80,6 +80,7 @@ class BundleLoader:
             max_batch_size=min(batch_sizes),
             max_queue_delay_s=self._settings.max_queue_delay_ms / 1000,
             max_queue_images=self._settings.max_queue_images,
+            share_rows=1 if engines[0].provider in GPU_PROVIDERS else max(1, min(batch_sizes) // 2),
             observer=self._observe(name),
         )
 

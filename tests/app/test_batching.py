@@ -418,3 +418,38 @@ def test_a_request_whose_turn_would_come_too_late_is_refused_at_once(make: _Made
         await asyncio.gather(running, waiting, patient)
 
     asyncio.run(scenario())
+
+
+def test_small_work_stays_with_the_first_engine(make: _Made) -> None:
+    first, second = RecordingEngine(), RecordingEngine()
+
+    async def scenario() -> None:
+        batcher = make(first, second, share_rows=4)
+        for value in range(20):
+            await _until_idle(batcher, 2)
+            assert await (await _submitted(batcher, value)) == [value * 10]
+
+    asyncio.run(scenario())
+    assert len(first.batches) == 20
+    assert second.batches == []
+
+
+def test_another_engine_joins_for_a_long_queue(make: _Made) -> None:
+    first, second = _shut_pair()
+
+    async def scenario() -> None:
+        batcher = make(first, second, share_rows=4)
+        await _until_idle(batcher, 2)
+        tasks = [await _submitted(batcher, 0)]
+        await _until_running(first)
+        tasks += [await _submitted(batcher, value) for value in (1, 2, 3)]
+        assert batcher.idle_workers == 1
+        tasks.append(await _submitted(batcher, 4))
+        await _until_running(second)
+        first.gate.set()
+        second.gate.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(scenario())
+    assert second.batches == [[1, 2, 3, 4]]
+    assert first.batches == [[0]]
