@@ -1,25 +1,33 @@
 """From a bundle's folder to a model that may serve: verified, compared with its golden images, warmed."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from app.batching import Batcher, BatchObserver
 from app.catalogue import LiveModel
-from app.engines.admission import admit_discriminator, admit_generator
-from app.engines.base import GPU_PROVIDERS, Engine
+from app.devices import parse_devices
+from app.engines.admission import admit_discriminator, admit_generator, golden_inputs
+from app.engines.base import GPU_PROVIDERS, Arrays, Engine
+from app.engines.feeds import discriminator_inputs
+from app.engines.layout import Wanted, lay_out
 from app.errors import ModelLoadError
+from app.processors import available_threads
 from app.settings import Settings
 from bundle import BundleError, read_bundle
 
-_ON_A_GPU = 2
+logger = logging.getLogger(__name__)
+
+_SESSIONS_ON_A_GPU = 2
+"""While one copies its images back, the other computes."""
 
 
 class OpenEngine(Protocol):
     """Makes an engine of ONNX bytes, such as engines.onnx.open_engine."""
 
-    def __call__(self, model: bytes, *, device: Literal["auto", "cuda", "cpu"], threads: int) -> Engine:
-        """Raises ProviderUnavailable or ModelLoadError."""
+    def __call__(self, model: bytes, *, device: str, threads: int) -> Engine:
+        """On one of app.devices; raises ProviderUnavailable or ModelLoadError."""
         ...
 
 
@@ -48,44 +56,87 @@ class BundleLoader:
             bundle = read_bundle(path)
         except BundleError as error:
             raise ModelLoadError(str(error)) from None
-        name, limit = bundle.manifest.name, self._settings.max_batch_size
+        limit, devices = self._settings.max_batch_size, parse_devices(self._settings.device)
         generator = self._open(
-            bundle.generator, name, lambda engine: admit_generator(bundle, engine, max_batch_size=limit)
+            devices,
+            _Network(path, bundle.manifest.name, "generator", bundle.generator, golden_inputs(bundle)),
+            lambda engine: admit_generator(bundle, engine, max_batch_size=limit),
         )
         discriminator = None
         if bundle.discriminator is not None and self._settings.discriminator:
+            inputs = discriminator_inputs(bundle.manifest, bundle.golden, None)
+            if generator.provider not in GPU_PROVIDERS:
+                devices = ("cpu",)  # where auto has landed
             try:
                 discriminator = self._open(
-                    bundle.discriminator, name, lambda engine: admit_discriminator(bundle, engine, max_batch_size=limit)
+                    devices,
+                    _Network(path, bundle.manifest.name, "discriminator", bundle.discriminator, inputs),
+                    lambda engine: admit_discriminator(bundle, engine, max_batch_size=limit),
                 )
             except BaseException:
                 generator.close()
                 raise
         return LiveModel(path, bundle.manifest, bundle.digest, generator.provider, generator, discriminator)
 
-    def _open(self, graph: bytes, name: str, admit: Callable[[Engine], int]) -> Batcher:
+    def _open(self, devices: Sequence[str], network: "_Network", admit: Callable[[Engine], int]) -> Batcher:
         """A batcher in front of engines that were admitted, at the batch size that they were admitted for."""
-        engines: list[Engine] = []
-        batch_sizes = []
+        first = self._engine(network, devices[0], self._settings.threads or 1)
+        engines = [first]
         try:
-            while len(engines) < self._in_flight(engines):
-                engines.append(self._open_engine(graph, device=self._settings.device, threads=self._settings.threads))
-                batch_sizes.append(admit(engines[-1]))
+            batch_size = admit(first)
+            if first.provider in GPU_PROVIDERS:
+                share_rows = 1
+                sessions = self._settings.sessions or _SESSIONS_ON_A_GPU
+                # The first that is idle gets the work, so each device comes once before one comes twice.
+                for device in (list(devices) * sessions)[1:]:
+                    engines.append(self._engine(network, device, 1))
+                    batch_size = min(batch_size, admit(engines[-1]))
+            else:
+                engines = self._laid_out(network, first)
+                if engines[0] is not first:
+                    batch_size = admit(engines[0])
+                share_rows = max(1, batch_size // 2)
         except BaseException:
             for engine in engines:
                 engine.close()
             raise
         return Batcher(
             engines,
-            max_batch_size=min(batch_sizes),
+            max_batch_size=batch_size,
             max_queue_delay_s=self._settings.max_queue_delay_ms / 1000,
             max_queue_images=self._settings.max_queue_images,
-            share_rows=1 if engines[0].provider in GPU_PROVIDERS else max(1, min(batch_sizes) // 2),
-            observer=self._observe(name),
+            observer=self._observe(network.model),
+            share_rows=share_rows,
         )
 
-    def _in_flight(self, engines: list[Engine]) -> int:
-        """How many engines a network gets: while one copies its images back, the next computes."""
-        if self._settings.batches_in_flight is not None:
-            return self._settings.batches_in_flight
-        return _ON_A_GPU if engines and engines[0].provider in GPU_PROVIDERS else 1
+    def _laid_out(self, network: "_Network", first: Engine) -> list[Engine]:
+        """Engines on the CPU, `first` among them or closed."""
+        try:
+            engines, layout = lay_out(
+                first,
+                lambda threads: self._engine(network, "cpu", threads),
+                network.rows,
+                wanted=Wanted(self._settings.sessions, self._settings.threads),
+                cores=available_threads(),
+                weight_bytes=len(network.graph),
+            )
+        except ModelLoadError:
+            raise
+        except Exception as error:  # an engine raises what its library raises
+            raise ModelLoadError(f"{network.path}: a graph cannot be run: {type(error).__name__}") from error
+        logger.info("%s's %s: %d session(s) of %d thread(s)", network.model, network.name, *layout)
+        return engines
+
+    def _engine(self, network: "_Network", device: str, threads: int) -> Engine:
+        return self._open_engine(network.graph, device=device, threads=threads)
+
+
+class _Network:
+    """One graph of a bundle, whose it is, and rows that it takes."""
+
+    def __init__(self, path: Path, model: str, name: str, graph: bytes, rows: Arrays) -> None:
+        self.path = path
+        self.model = model
+        self.name = name
+        self.graph = graph
+        self.rows = rows

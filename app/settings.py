@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,11 +18,17 @@ from pydantic import (
     ValidationError,
 )
 
+from app.devices import parse_devices
 from app.errors import SettingsError
 
 PREFIX = "GANSERVE_"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _known_devices(text: str) -> str:
+    parse_devices(text)
+    return text
 
 
 class Settings(BaseModel):
@@ -39,11 +46,14 @@ class Settings(BaseModel):
         None,
         description='Model that requests without one get, "name" or "name@version"; unset: the only one, or mnist.',
     )
-    device: Literal["auto", "cuda", "cpu"] = Field(
-        "auto", description="auto takes CUDA where it really runs; cuda refuses to start elsewhere."
+    device: Annotated[str, AfterValidator(_known_devices)] = Field(
+        "auto", description="auto takes CUDA where it really runs; cuda, or cuda:0,cuda:1, refuses to start elsewhere."
+    )
+    sessions: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="Batches of a network under way at once, a session each; 0: measured on a CPU, 2 per GPU."
     )
     threads: Annotated[int, Field(ge=0, le=1024)] = Field(
-        0, description="Threads per CPU session; 0: from this process's affinity and cgroup quota."
+        0, description="Threads of each CPU session; 0: measured, within this process's affinity and cgroup quota."
     )
     discriminator: bool = Field(
         default=True, description="on serves POST /discriminate where a bundle can; off removes it."
@@ -57,9 +67,6 @@ class Settings(BaseModel):
     )
     cuda_graphs: bool = Field(
         default=True, description="Replay each batch size as one CUDA graph, where a network allows it; needs buffers."
-    )
-    batches_in_flight: Annotated[PositiveInt, Field(le=4)] | None = Field(
-        None, description="Batches of a network under way at once, a session each; unset: 2 on a GPU, 1 on a CPU."
     )
     tensorrt: Literal["off", "on", "fp16"] = Field(
         "off", description="Run on TensorRT, with float16 kernels if fp16; refuses to start where it is not there."

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from app.engines.onnx import available_threads
+from app.processors import available_threads
 from benchmarks.systems import PEER_BIN, ROOT
 
 _OURS = (

@@ -15,7 +15,7 @@ from app.bench import tables
 from app.bench.load import Cell, Format, Outcome, Target, measure
 from app.bench.server import HOST, ended_by_signals, require_reachable, serve
 from app.bench.tuning import Plan, Tuned, tune
-from app.engines.onnx import available_threads
+from app.processors import available_threads
 from app.settings import variable
 
 _SECONDS, _TUNING_SECONDS = 3.0, 1.5

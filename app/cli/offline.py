@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 import numpy as np
@@ -30,7 +30,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _MAX_PIXELS = 64 * 2**20
 _EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp", "npy": "npy"}
 _device = click.option(
-    "--device", type=click.Choice(["auto", "cuda", "cpu"]), default="auto", show_default=True, help="What to run on."
+    "--device", metavar="auto|cpu|cuda[:N]", default="auto", show_default=True, help="What to run on."
 )
 
 
@@ -116,7 +116,7 @@ def generate_files(
     quality: int,
     grid: bool,
     out: Path,
-    device: Literal["auto", "cuda", "cpu"],
+    device: str,
 ) -> None:
     """Make images with the bundle in folder BUNDLE and write them to files, without a server."""
     if (seeds is None) == (count is None):
@@ -153,9 +153,7 @@ def generate_files(
 @click.option("--class-id", type=click.IntRange(0), help="What the images are meant to show; unset: not stated.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @_device
-def score(
-    bundle: Path, images: Sequence[Path], *, class_id: int | None, as_json: bool, device: Literal["auto", "cuda", "cpu"]
-) -> None:
+def score(bundle: Path, images: Sequence[Path], *, class_id: int | None, as_json: bool, device: str) -> None:
     """Say how real IMAGES look to the discriminator of the bundle in folder BUNDLE, without a server."""
 
     async def work(model: LiveModel) -> None:
@@ -179,9 +177,7 @@ def score(
     _with_model(bundle, device, work)
 
 
-def _with_model(
-    bundle: Path, device: Literal["auto", "cuda", "cpu"], work: Callable[[LiveModel], Coroutine[Any, Any, None]]
-) -> None:
+def _with_model(bundle: Path, device: str, work: Callable[[LiveModel], Coroutine[Any, Any, None]]) -> None:
     """Load one bundle, run `work` with it, and free it."""
     logs.configure("console", "warning")
     metrics = Metrics(CollectorRegistry())

@@ -1,10 +1,8 @@
 """ONNX Runtime sessions: on the device that was asked for, or not at all."""
 
 import logging
-import os
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnxruntime
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from app.engines.cuda import CPU, CUDA, open_on_gpu, session_options
 from app.engines.failures import first_line
 from app.engines.rebuilt import RebuiltEngine
 from app.errors import ModelLoadError, ProviderUnavailable
+from app.processors import available_threads
 
 logger = logging.getLogger(__name__)
 
@@ -42,38 +41,31 @@ class OnnxEngine:
 def open_engine(
     model: bytes,
     *,
-    device: Literal["auto", "cuda", "cpu"],
+    device: str,
     threads: int,
     acceleration: Acceleration | None = None,
 ) -> Engine:
     """An engine on the ONNX graph `model`, with `threads` CPU threads (0: as many as this process may use).
 
-    `cuda` raises ProviderUnavailable unless the session really runs on CUDA: ONNX Runtime itself would fall back to
-    the CPU without a word; so does TensorRT where that was asked for. `auto` takes CUDA where that works, and logs
-    where it landed. Engines of one process share an Acceleration, for its gate. Raises ModelLoadError for bytes that
-    are no graph it can run.
+    `device` is one of app.devices. A GPU raises ProviderUnavailable unless the session really runs on it: ONNX Runtime
+    itself would fall back to the CPU without a word; so does TensorRT where that was asked for. `auto` takes CUDA
+    where that works, and logs where it landed. Engines of one process share an Acceleration, for its gate. Raises
+    ModelLoadError for bytes that are no graph it can run.
     """
     acceleration = acceleration or Acceleration()
     if device == "cpu":
         return _cpu(model, threads, acceleration)
     try:
-        engine = _cuda(model, acceleration)
+        engine = _cuda(model, acceleration, int(device.partition(":")[2] or 0))
     except ProviderUnavailable as reason:
-        if device == "cuda" or acceleration.tensorrt != "off":
-            wanted = "device cuda" if device == "cuda" else "TensorRT"
+        if device != "auto" or acceleration.tensorrt != "off":
+            wanted = f"device {device}" if device != "auto" else "TensorRT"
             raise ProviderUnavailable(f"{wanted} was asked for, and {reason}") from None
         level = logging.WARNING if _gpu_is_visible() else logging.INFO
         logger.log(level, "device auto: running on the CPU, since %s", reason)
         return _cpu(model, threads, acceleration)
     logger.info("device %s: running on %s", device, engine.provider)
     return engine
-
-
-def available_threads() -> int:
-    """CPU threads that this process may keep busy: its affinity, cut down to the cgroup's quota; at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cgroup_cpus(Path("/sys/fs/cgroup"))
-    return max(1, min(allowed, int(quota)) if quota is not None else allowed)
 
 
 def _cpu(model: bytes, threads: int, acceleration: Acceleration) -> Engine:
@@ -108,15 +100,3 @@ def _cuda(model: bytes, acceleration: Acceleration, device_id: int = 0) -> Engin
 
 def _gpu_is_visible() -> bool:
     return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
-
-
-def cgroup_cpus(root: Path) -> float | None:
-    """The CPU quota of the cgroup (v2 or v1) mounted at `root`, in CPUs; None where there is none."""
-    with suppress(OSError, ValueError):
-        quota, period = (root / "cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    with suppress(OSError, ValueError):
-        v1 = root / "cpu"
-        quota_us = int((v1 / "cpu.cfs_quota_us").read_text())
-        return quota_us / int((v1 / "cpu.cfs_period_us").read_text()) if quota_us > 0 else None
-    return None

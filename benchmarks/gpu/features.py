@@ -17,7 +17,7 @@ FEATURES = {
     "IO binding (and with it CUDA graphs)": Feature("io_binding", "on", "off"),
     "CUDA graphs": Feature("cuda_graphs", "on", "off"),
     "batch buckets": Feature("batch_buckets", "on", "off"),
-    "two batches in flight": Feature("batches_in_flight", "2", "1"),
+    "two batches in flight": Feature("sessions", "2", "1"),
 }
 
 

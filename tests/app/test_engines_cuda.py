@@ -38,7 +38,7 @@ def test_tensorrt_that_is_not_there_is_refused_in_one_line(device: str) -> None:
     if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this build of ONNX Runtime has it")
     with pytest.raises(ProviderUnavailable, match="TensorRT was asked for") as refusal:
-        open_engine(PRODUCT, device=device, threads=1, acceleration=Acceleration(tensorrt="on"))  # type: ignore[arg-type]  # a choice
+        open_engine(PRODUCT, device=device, threads=1, acceleration=Acceleration(tensorrt="on"))
     assert len(str(refusal.value).splitlines()) == 1
 
 

@@ -1,16 +1,13 @@
 import logging
-import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import helper
 
-from app.engines import onnx as onnx_engine
 from app.engines.base import Engine
-from app.engines.onnx import available_threads, open_engine
+from app.engines.onnx import open_engine
 from app.errors import ModelLoadError, ProviderUnavailable
 from tests.fakes.graphs import graph
 
@@ -52,10 +49,6 @@ def test_bytes_that_are_no_graph_are_refused_in_one_line(model: bytes) -> None:
     assert len(str(refusal.value).splitlines()) == 1
 
 
-def test_threads_are_at_least_one_and_no_more_than_the_affinity() -> None:
-    assert 1 <= available_threads() <= len(os.sched_getaffinity(0))
-
-
 @pytest.mark.parametrize("offset", [0, 4, 20, 52])
 def test_where_an_array_lies_in_memory_never_changes_an_answer(offset: int) -> None:
     engine = open_engine(SUM, device="cpu", threads=1)
@@ -68,23 +61,3 @@ def test_where_an_array_lies_in_memory_never_changes_an_answer(offset: int) -> N
     assert np.array_equal(engine.run({"x": placed})["y"], expected)
     backwards = engine.run({"x": values[::-1]})["y"]
     np.testing.assert_allclose(backwards[::-1], expected, rtol=1e-5)
-
-
-def _quota(tmp_path: Path, text: str) -> Callable[[], float | None]:
-    (tmp_path / "cpu.max").write_text(text)
-    return lambda: onnx_engine.cgroup_cpus(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "cpus"), [("max 100000\n", None), ("150000 100000\n", 1.5), ("50000 100000\n", 0.5), ("nonsense", None)]
-)
-def test_the_cgroup_quota_is_read(tmp_path: Path, text: str, cpus: float | None) -> None:
-    assert _quota(tmp_path, text)() == cpus
-
-
-@pytest.mark.parametrize(("quota_us", "cpus"), [("200000", 2.0), ("-1", None)])
-def test_the_older_cgroup_quota_is_read(tmp_path: Path, quota_us: str, cpus: float | None) -> None:
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota_us)
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
-    assert onnx_engine.cgroup_cpus(tmp_path) == cpus

@@ -26,23 +26,40 @@ def _unspoiled(values: NDArray[Any]) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize(
-    ("provider", "asked", "engines_a_network"),
+    ("provider", "device", "asked", "devices"),
     [
-        (None, None, 1),
-        (None, 3, 3),
-        ("CUDAExecutionProvider", None, 2),
-        ("TensorrtExecutionProvider", None, 2),
-        ("CUDAExecutionProvider", 1, 1),
+        (None, "cpu", 1, ["cpu"]),
+        (None, "cpu", 3, ["cpu"] * 3),
+        ("CUDAExecutionProvider", "cuda", 0, ["cuda:0"] * 2),
+        ("TensorrtExecutionProvider", "auto", 0, ["auto"] * 2),
+        ("CUDAExecutionProvider", "cuda:1", 1, ["cuda:1"]),
+        ("CUDAExecutionProvider", "cuda:0,cuda:1", 0, ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]),
+        ("CUDAExecutionProvider", "cuda:0, cuda:1", 1, ["cuda:0", "cuda:1"]),
     ],
 )
-def test_a_gpu_gets_two_batches_in_flight_unless_told_otherwise(
-    models: Path, provider: str | None, asked: int | None, engines_a_network: int
+def test_every_device_gets_its_sessions(
+    models: Path, provider: str | None, device: str, asked: int, devices: list[str]
 ) -> None:
     write_bundle(models, discriminator=False)
     engines = SpoiledEngines("none", _unspoiled, provider=provider)
-    with served(models, open_engine=engines, batches_in_flight=asked):
-        assert len(engines.opened) == engines_a_network
+    with served(models, open_engine=engines, device=device, sessions=asked, threads=1):
+        assert engines.devices == devices
     assert all(engine.closed for engine in engines.opened)
+
+
+@pytest.mark.parametrize("sessions", [0, 1, 2, 3])
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_sessions_and_threads_change_no_image(models: Path, sessions: int, threads: int) -> None:
+    folder = write_bundle(models, conditional=False)
+
+    async def ask(batcher: Batcher) -> NDArray[Any]:
+        z = sample_latents(LatentSpec(distribution="normal", dim=DIM), range(64))
+        inputs = {"z": z, "truncation": np.ones(64, np.float32)}
+        return (await batcher.submit(inputs, deadline=None)).outputs["image"]
+
+    with served(models, device="cpu", sessions=sessions, threads=threads) as registry:
+        images = asyncio.run(ask(registry.default.generator))
+    assert all(np.array_equal(image, expected_pixels(folder, seed)) for seed, image in enumerate(images))
 
 
 def test_rows_reach_their_requests_with_two_batches_in_flight(models: Path) -> None:
@@ -60,5 +77,5 @@ def test_rows_reach_their_requests_with_two_batches_in_flight(models: Path) -> N
     async def all_at_once(batcher: Batcher) -> None:
         await asyncio.gather(*[ask(batcher, 31 * number, 1 + number % 11) for number in range(60)])
 
-    with served(models, open_engine=opener, max_batch_size=8, batches_in_flight=2) as registry:
+    with served(models, open_engine=opener, max_batch_size=8, sessions=2) as registry:
         asyncio.run(all_at_once(registry.default.generator))

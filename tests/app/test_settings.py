@@ -40,7 +40,7 @@ def test_every_setting_has_a_variable_and_a_description() -> None:
         ("IO_BINDING", "off", "off"),
         ("BATCH_BUCKETS", "on", "on"),
         ("CUDA_GRAPHS", "off", False),
-        ("BATCHES_IN_FLIGHT", "3", 3),
+        ("SESSIONS", "3", 3),
         ("TENSORRT", "fp16", "fp16"),
         ("CACHE_DIR", "/var/cache/ganserve", Path("/var/cache/ganserve")),
     ],

@@ -1,7 +1,7 @@
 """Real engines whose answers are spoiled on the way out."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -43,9 +43,11 @@ class SpoiledEngines:
     def __init__(self, output: str, spoil: Spoil, *, armed: bool = True, provider: str | None = None) -> None:
         self._output, self._spoil, self._armed, self._provider = output, spoil, armed, provider
         self.opened: list[SpoiledEngine] = []
+        self.devices: list[str] = []
 
-    def __call__(self, model: bytes, *, device: Literal["auto", "cuda", "cpu"], threads: int) -> Engine:
+    def __call__(self, model: bytes, *, device: str, threads: int) -> Engine:
         """See OpenEngine."""
-        engine = open_engine(model, device=device, threads=threads)
+        self.devices.append(device)
+        engine = open_engine(model, device="cpu" if self._provider else device, threads=threads)
         self.opened.append(SpoiledEngine(engine, self._output, self._spoil, armed=self._armed, provider=self._provider))
         return self.opened[-1]

@@ -36,7 +36,7 @@ def test_a_device_that_is_lost_turns_livez_so_that_the_process_is_restarted(
 
 
 def test_buckets_buffers_and_batches_in_flight_change_no_image(models: Path, serve: Serve) -> None:
-    client = serve(io_binding="on", batch_buckets="on", batches_in_flight=2, max_batch_size=8)
+    client = serve(io_binding="on", batch_buckets="on", sessions=2, max_batch_size=8)
     order = {"seeds": list(range(11)), "model": "tiny@1"}
     answer = client.post("/generate", json=order, headers={"Accept": "application/x-npy"})
     images = np.load(io.BytesIO(answer.content))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import numpy as np
@@ -77,7 +77,7 @@ class Held:
         self.entered.clear()
         self.gate.clear()
 
-    def __call__(self, model: bytes, *, device: Literal["auto", "cuda", "cpu"], threads: int) -> Engine:
+    def __call__(self, model: bytes, *, device: str, threads: int) -> Engine:
         return HeldEngine(model, self)
 
 
@@ -93,7 +93,7 @@ def serve_held(models: Path, held: Held) -> Iterator[Serve]:
     with ExitStack() as stack:
         stack.callback(held.gate.set)
         yield lambda *, wait=True, **changes: stack.enter_context(
-            running(create_app(settings_of(models, **changes), open_engine=held), wait=wait)
+            running(create_app(settings_of(models, **{"sessions": 1, **changes}), open_engine=held), wait=wait)
         )
 
 
