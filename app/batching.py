@@ -19,6 +19,12 @@ __all__ = ["BatchObserver", "BatchResult", "Batcher"]
 
 logger = logging.getLogger(__name__)
 
+_ALONE = 8
+"""So many requests in a row that met no other make it likely that the next one will not either."""
+
+_INLINE_ENDS_S = 5.0
+"""Closing waits no longer for a row that runs inline, which takes milliseconds."""
+
 _Answers = list[tuple[Job, BatchResult | ServeError]]
 
 
@@ -50,6 +56,9 @@ class Batcher:
     The first engine that is idle takes the work. Another one joins for every further `share_rows` rows that wait:
     engines on devices of their own should share every row, while those that compete for the same cores, and for the
     interpreter lock, had better leave small batches to one of them, whose weights are in the core's cache.
+
+    A single row that takes less than `inline_s` seconds is run where it was submitted, as long as no two requests have
+    met for a while: waking a worker and being woken by it would take a good part of that time.
     """
 
     def __init__(
@@ -61,6 +70,7 @@ class Batcher:
         max_queue_images: int,
         observer: BatchObserver,
         share_rows: int = 1,
+        inline_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.max_batch_size = max_batch_size
@@ -68,6 +78,10 @@ class Batcher:
         self._observer = observer
         self._clock = clock
         self._share_rows = share_rows
+        self._inline_s = inline_s
+        self._row_s = float("inf")
+        self._alone = 0
+        self._inline = False
         self._queue = JobQueue(max_queue_images)
         self._closing = False
         self._died = False
@@ -115,6 +129,8 @@ class Batcher:
         late = DeadlineExceeded("the deadline passed before the images were ready")
         if deadline is not None and deadline <= job.submitted:
             raise late
+        if self._may_run_here(rows):
+            return await self._run_here(job)
         self._enqueue(job)
         timer = None if deadline is None else loop.call_later(deadline - job.submitted, job.settle, late)
         try:
@@ -126,11 +142,42 @@ class Batcher:
                 with self._lock:
                     self._queue.drop(job)
 
+    def _may_run_here(self, rows: int) -> bool:
+        """Whether this thread may take the first engine for one row; it is then this thread's."""
+        if not self._inline_s:
+            return False
+        with self._lock:
+            alone = not self._inline and not self._queue.waiting and self.idle_workers == len(self._workers)
+            self._alone = self._alone + 1 if alone else 0
+            self._inline = self._inline or (
+                rows == 1 and self._alone > _ALONE and self._row_s < self._inline_s and not self._closing
+            )
+            return alone and self._inline
+
+    async def _run_here(self, job: Job) -> BatchResult:
+        """Run a job of one row on this very thread, then let others who came meanwhile be seen."""
+        answers: _Answers = []
+        job.taken = job.rows  # it never waits
+        try:
+            self._run(self._workers[0].engine, [Slice(job, 0, job.rows)], answers.extend)
+            # Their data is read in the next turn of the loop, and their tasks run in the one after.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        finally:
+            with self._lock:
+                self._inline = False
+                self._wake_some()
+                if self._closing:
+                    self._wake_all()
+        job.settle(answers[0][1])
+        return await job.answer
+
     def close(self) -> None:
         """Refuse new work, fail what waits with Draining, let the running batches end, and free the engines."""
         with self._lock:
             self._closing = True
             self._wake_all()
+            self._workers[0].wake.wait_for(lambda: not self._inline, _INLINE_ENDS_S)
         for worker in self._workers:
             worker.thread.join()
         for worker in self._workers:
@@ -157,13 +204,13 @@ class Batcher:
 
     def _wake_all(self) -> None:
         for worker in self._workers:
-            worker.wake.notify()
+            worker.wake.notify_all()
 
     def _work(self, worker: _Worker) -> None:
         batch: list[Slice] | None = []
         try:
             while (batch := self._next_batch(worker)) is not None:
-                self._run(worker.engine, batch)
+                self._run(worker.engine, batch, _tell)
         except BaseException:
             logger.exception("the batcher died")
             self._died = True
@@ -194,7 +241,7 @@ class Batcher:
 
     def _has_work(self) -> bool:
         """Whether there is work for one more worker than are busy; the lock is held."""
-        waiting = self._queue.waiting
+        waiting = 0 if self._inline else self._queue.waiting
         return waiting >= self._share_rows or (waiting > 0 and self.idle_workers >= len(self._workers) - 1)
 
     def _room(self) -> int:
@@ -211,7 +258,7 @@ class Batcher:
         while not self._closing and self._queue.waiting < self.max_batch_size and (left := until - self._clock()) > 0:
             worker.wake.wait(left)
 
-    def _run(self, engine: Engine, batch: list[Slice]) -> None:
+    def _run(self, engine: Engine, batch: list[Slice], tell: Callable[[_Answers], None]) -> None:
         if not batch:
             return
         rows = sum(part.rows for part in batch)
@@ -228,14 +275,16 @@ class Batcher:
             with self._lock:
                 for part in batch:
                     self._queue.drop(part.job)
-            _tell([(part.job, failure) for part in batch])
+            tell([(part.job, failure) for part in batch])
             return
         elapsed = self._clock() - started
         self._observer.batch_done(rows=rows, inference_s=elapsed)
-        self._hand_out(batch, outputs, elapsed)
+        if rows == 1:
+            self._row_s = min(elapsed, 0.9 * self._row_s + 0.1 * elapsed)
+        tell(self._hand_out(batch, outputs, elapsed))
 
-    def _hand_out(self, batch: list[Slice], outputs: Mapping[str, NDArray[Any]], elapsed: float) -> None:
-        """Give every job its rows of the outputs, and its answer if these were its last."""
+    def _hand_out(self, batch: list[Slice], outputs: Mapping[str, NDArray[Any]], elapsed: float) -> _Answers:
+        """Give every job its rows of the outputs; returns the answers of those whose last ones these were."""
         stops = list(itertools.accumulate(part.rows for part in batch))
         for part, stop in zip(batch, stops, strict=True):
             job = part.job
@@ -258,7 +307,7 @@ class Batcher:
                 if job.done == job.rows:
                     queue_s = (job.submitted if job.started is None else job.started) - job.submitted
                     answers.append((job, BatchResult(job.outputs, queue_s, job.inference_s)))
-        _tell(answers)
+        return answers
 
     def _fail_waiting(self, error: ServeError) -> None:
         with self._lock:

@@ -19,6 +19,8 @@ from bundle import BundleError, read_bundle
 
 logger = logging.getLogger(__name__)
 
+_INLINE_S = 0.002
+"""So long may a network keep the event loop; nobody else is there at such a time."""
 _SESSIONS_ON_A_GPU = 2
 """While one copies its images back, the other computes."""
 
@@ -85,7 +87,7 @@ class BundleLoader:
         try:
             batch_size = admit(first)
             if first.provider in GPU_PROVIDERS:
-                share_rows = 1
+                share_rows, inline_s = 1, 0.0
                 sessions = self._settings.sessions or _SESSIONS_ON_A_GPU
                 # The first that is idle gets the work, so each device comes once before one comes twice.
                 for device in (list(devices) * sessions)[1:]:
@@ -95,7 +97,7 @@ class BundleLoader:
                 engines = self._laid_out(network, first)
                 if engines[0] is not first:
                     batch_size = admit(engines[0])
-                share_rows = max(1, batch_size // 2)
+                share_rows, inline_s = max(1, batch_size // 2), _INLINE_S
         except BaseException:
             for engine in engines:
                 engine.close()
@@ -107,6 +109,7 @@ class BundleLoader:
             max_queue_images=self._settings.max_queue_images,
             observer=self._observe(network.model),
             share_rows=share_rows,
+            inline_s=inline_s,
         )
 
     def _laid_out(self, network: "_Network", first: Engine) -> list[Engine]:

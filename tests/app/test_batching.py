@@ -453,3 +453,71 @@ def test_another_engine_joins_for_a_long_queue(make: _Made) -> None:
     asyncio.run(scenario())
     assert second.batches == [[1, 2, 3, 4]]
     assert first.batches == [[0]]
+
+
+HERE = threading.main_thread().name
+
+
+def test_single_rows_that_meet_no_other_run_where_they_were_submitted(make: _Made, engine: RecordingEngine) -> None:
+    async def scenario() -> None:
+        batcher = make(engine, inline_s=60.0)
+        for value in range(30):
+            await _until_idle(batcher, 1)
+            assert await (await _submitted(batcher, value)) == [value * 10]
+
+    asyncio.run(scenario())
+    assert engine.threads[:8] == ["batcher"] * 8
+    assert engine.threads[-8:] == [HERE] * 8
+
+
+@pytest.mark.parametrize("settings", [{}, {"inline_s": 1e-9}])
+def test_nothing_slow_runs_where_it_was_submitted(
+    make: _Made, engine: RecordingEngine, settings: dict[str, float]
+) -> None:
+    async def scenario() -> None:
+        batcher = make(engine, **settings)
+        for value in range(30):
+            await _until_idle(batcher, 1)
+            await (await _submitted(batcher, value))
+
+    asyncio.run(scenario())
+    assert set(engine.threads) == {"batcher"}
+
+
+def test_a_request_that_meets_another_goes_to_a_worker(make: _Made, engine: RecordingEngine) -> None:
+    async def alone(batcher: Batcher, times: int) -> None:
+        for value in range(times):
+            await _until_idle(batcher, 1)
+            await (await _submitted(batcher, value))
+
+    async def scenario() -> None:
+        batcher = make(engine, inline_s=60.0)
+        await alone(batcher, 20)
+        assert engine.threads[-1] == HERE
+        both = [await _submitted(batcher, 1), await _submitted(batcher, 2)]
+        assert await asyncio.gather(*both) == [[10], [20]]
+        assert engine.threads[-2:] == [HERE, "batcher"]
+        await alone(batcher, 4)
+        assert engine.threads[-4:] == ["batcher"] * 4
+        rows = await _submitted(batcher, 3, 4)
+        assert await rows == [30, 40]
+
+    asyncio.run(scenario())
+    assert engine.threads[-1] == "batcher"
+
+
+def test_a_failure_where_it_was_submitted_ends_one_request_alone(make: _Made, engine: RecordingEngine) -> None:
+    async def scenario() -> None:
+        batcher = make(engine, inline_s=60.0)
+        for value in range(20):
+            await _until_idle(batcher, 1)
+            await (await _submitted(batcher, value))
+        engine.fail_with = RuntimeError("no")
+        with pytest.raises(ModelFailure):
+            await batcher.submit(_rows(1), deadline=None)
+        assert engine.threads[-1] == HERE
+        engine.fail_with = None
+        assert await (await _submitted(batcher, 5)) == [50]
+        assert batcher.alive
+
+    asyncio.run(scenario())

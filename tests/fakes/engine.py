@@ -16,6 +16,7 @@ class RecordingEngine:
 
     def __init__(self, *, gate_open: bool = True) -> None:
         self.batches: list[list[float]] = []
+        self.threads: list[str] = []
         self.entered = threading.Semaphore(0)
         self.gate = threading.Event()
         self.closed = False
@@ -28,6 +29,7 @@ class RecordingEngine:
         """See Engine."""
         z = inputs["z"]
         self.batches.append(z[:, 0].tolist())
+        self.threads.append(threading.current_thread().name)
         self.entered.release()
         self.gate.wait(30)
         if self.fail_with is not None:

@@ -15,7 +15,9 @@ from app.settings import Settings
 @contextmanager
 def served(models: Path, *, open_engine: OpenEngine = open_onnx_engine, **settings: object) -> Iterator[ModelRegistry]:
     """The loaded registry of `models`; `settings` as Settings.from_environment takes them, on the CPU."""
-    chosen = Settings.from_environment({}, **{"models": models, "device": "cpu", "sessions": 1, "threads": 1, **settings})
+    chosen = Settings.from_environment(
+        {}, **{"models": models, "device": "cpu", "sessions": 1, "threads": 1, **settings}
+    )
     registry = ModelRegistry(chosen, open_engine, Metrics(CollectorRegistry()))
     registry.load_all()
     try:
