@@ -1,19 +1,15 @@
 """Dynamic batching: requests of any size become batches of one network, fairly and within bounds."""
 
 import asyncio
-import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from app.engines.base import Arrays, Engine, EngineLost
 from app.errors import DeadlineExceeded, Draining, ModelFailure, NotReady, ServeError
-from app.job_queue import BatchResult, Job, JobQueue, Slice, gather, row_count
+from app.job_queue import Answers, BatchResult, Job, JobQueue, Slice, gather, row_count, scatter, tell
 
 __all__ = ["BatchObserver", "BatchResult", "Batcher"]
 
@@ -24,8 +20,6 @@ _ALONE = 8
 
 _INLINE_ENDS_S = 5.0
 """Closing waits no longer for a row that runs inline, which takes milliseconds."""
-
-_Answers = list[tuple[Job, BatchResult | ServeError]]
 
 
 class BatchObserver(Protocol):
@@ -156,7 +150,7 @@ class Batcher:
 
     async def _run_here(self, job: Job) -> BatchResult:
         """Run a job of one row on this very thread, then let others who came meanwhile be seen."""
-        answers: _Answers = []
+        answers: Answers = []
         job.taken = job.rows  # it never waits
         try:
             self._run(self._workers[0].engine, [Slice(job, 0, job.rows)], answers.extend)
@@ -210,19 +204,19 @@ class Batcher:
         batch: list[Slice] | None = []
         try:
             while (batch := self._next_batch(worker)) is not None:
-                self._run(worker.engine, batch, _tell)
+                self._run(worker.engine, batch, tell)
         except BaseException:
             logger.exception("the batcher died")
             self._died = True
             gone = NotReady("the model is not being served")
-            _tell([(part.job, gone) for part in batch or ()])
+            tell([(part.job, gone) for part in batch or ()])
             self._fail_waiting(gone)
         else:
             self._fail_waiting(Draining("the service is shutting down"))
 
     def _next_batch(self, worker: _Worker) -> list[Slice] | None:
         """Wait for work and take a batch of it, empty if all of it was too late; None once the batcher closes."""
-        late: _Answers = []
+        late: Answers = []
         with self._lock:
             batch: list[Slice] = []
             while not batch and not late:
@@ -236,7 +230,7 @@ class Batcher:
                 batch = self._queue.take(self._room(), self._clock(), lambda job, error: late.append((job, error)))
             if self._queue.waiting:
                 self._wake_some()
-        _tell(late)
+        tell(late)
         return batch
 
     def _has_work(self) -> bool:
@@ -258,14 +252,13 @@ class Batcher:
         while not self._closing and self._queue.waiting < self.max_batch_size and (left := until - self._clock()) > 0:
             worker.wake.wait(left)
 
-    def _run(self, engine: Engine, batch: list[Slice], tell: Callable[[_Answers], None]) -> None:
+    def _run(self, engine: Engine, batch: list[Slice], tell_them: Callable[[Answers], None]) -> None:
         if not batch:
             return
         rows = sum(part.rows for part in batch)
         started = self._clock()
         try:
-            outputs = engine.run(gather(batch))
-            _require_rows(outputs, rows)
+            scatter(batch, engine.run(gather(batch)))
         except EngineLost:
             raise
         except Exception:  # whatever else an engine raises: every waiter hears of it, and the worker goes on
@@ -275,31 +268,19 @@ class Batcher:
             with self._lock:
                 for part in batch:
                     self._queue.drop(part.job)
-            tell([(part.job, failure) for part in batch])
+            tell_them([(part.job, failure) for part in batch])
             return
         elapsed = self._clock() - started
         self._observer.batch_done(rows=rows, inference_s=elapsed)
         if rows == 1:
             self._row_s = min(elapsed, 0.9 * self._row_s + 0.1 * elapsed)
-        tell(self._hand_out(batch, outputs, elapsed))
+        tell_them(self._account(batch, rows, elapsed))
 
-    def _hand_out(self, batch: list[Slice], outputs: Mapping[str, NDArray[Any]], elapsed: float) -> _Answers:
-        """Give every job its rows of the outputs; returns the answers of those whose last ones these were."""
-        stops = list(itertools.accumulate(part.rows for part in batch))
-        for part, stop in zip(batch, stops, strict=True):
-            job = part.job
-            for name, values in outputs.items():
-                rows = values[stop - part.rows : stop]
-                if part.rows == job.rows:
-                    # A copy where others share the batch: a slice would keep all of it alive.
-                    job.outputs[name] = rows if len(batch) == 1 else rows.copy()
-                else:
-                    # setdefault is atomic: of two workers with parts of one job, one makes room for both.
-                    whole = job.outputs.setdefault(name, np.empty((job.rows, *values.shape[1:]), values.dtype))
-                    whole[part.start : part.stop] = rows
-        answers: _Answers = []
+    def _account(self, batch: list[Slice], rows: int, elapsed: float) -> Answers:
+        """Note what a batch has done; returns the answers of the jobs whose last rows these were."""
+        answers: Answers = []
         with self._lock:
-            self._queue.ran(stops[-1], elapsed, workers=len(self._workers))
+            self._queue.ran(rows, elapsed, workers=len(self._workers))
             for part in batch:
                 job = part.job
                 job.done += part.rows
@@ -314,27 +295,4 @@ class Batcher:
             self._closing = True
             left = self._queue.clear()
             self._wake_all()
-        _tell([(job, error) for job in left])
-
-
-def _require_rows(outputs: Mapping[str, NDArray[Any]], rows: int) -> None:
-    for name, values in outputs.items():
-        if len(values) != rows:
-            raise ValueError(f"output {name} has {len(values)} rows for a batch of {rows}")
-
-
-def _tell(answers: _Answers) -> None:
-    """Hand the answers to the waiters' event loops, each of which is woken once."""
-    by_loop: dict[asyncio.AbstractEventLoop, _Answers] = {}
-    for job, outcome in answers:
-        by_loop.setdefault(job.loop, []).append((job, outcome))
-    for loop, its in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle, its)
-        except RuntimeError:  # the loop is closed
-            logger.debug("an answer found its event loop closed")
-
-
-def _settle(answers: _Answers) -> None:
-    for job, outcome in answers:
-        job.settle(outcome)
+        tell([(job, error) for job in left])

@@ -1,8 +1,10 @@
 """The queue in front of a network: bounded in images, fair between large requests and small, and aware of deadlines."""
 
 import asyncio
+import itertools
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 
 from app.engines.base import Arrays
 from app.errors import DeadlineExceeded, QueueFull, ServeError
+
+logger = logging.getLogger(__name__)
 
 _SHARES = 8
 """A batch has room for this many large requests at once: each takes its turn with an eighth of it."""
@@ -53,6 +57,10 @@ class Job:
             self.answer.set_result(outcome)
         else:
             self.answer.set_exception(outcome)
+
+
+Answers = list[tuple[Job, BatchResult | ServeError]]
+"""Jobs that are over, and what comes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +168,37 @@ def gather(batch: list[Slice]) -> dict[str, NDArray[Any]]:
         only = batch[0]
         return {name: only.job.inputs[name][only.start : only.stop] for name in names}
     return {name: np.concatenate([p.job.inputs[name][p.start : p.stop] for p in batch]) for name in names}
+
+
+def scatter(batch: list[Slice], outputs: Mapping[str, NDArray[Any]]) -> None:
+    """Give every job its rows of a batch's outputs. Raises ValueError for outputs of another length than the batch."""
+    stops = list(itertools.accumulate(part.rows for part in batch))
+    for name, values in outputs.items():
+        if len(values) != stops[-1]:
+            raise ValueError(f"output {name} has {len(values)} rows for a batch of {stops[-1]}")
+        for part, stop in zip(batch, stops, strict=True):
+            job, rows = part.job, values[stop - part.rows : stop]
+            if part.rows == job.rows:
+                # A copy where others share the batch: a slice would keep all of it alive.
+                job.outputs[name] = rows if len(batch) == 1 else rows.copy()
+            else:
+                # setdefault is atomic: of two workers with parts of one job, one makes room for both.
+                whole = job.outputs.setdefault(name, np.empty((job.rows, *values.shape[1:]), values.dtype))
+                whole[part.start : part.stop] = rows
+
+
+def tell(answers: Answers) -> None:
+    """Hand the answers to the waiters' event loops, each of which is woken once."""
+    by_loop: dict[asyncio.AbstractEventLoop, Answers] = {}
+    for job, outcome in answers:
+        by_loop.setdefault(job.loop, []).append((job, outcome))
+    for loop, its in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle, its)
+        except RuntimeError:  # the loop is closed
+            logger.debug("an answer found its event loop closed")
+
+
+def _settle(answers: Answers) -> None:
+    for job, outcome in answers:
+        job.settle(outcome)

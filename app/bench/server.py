@@ -24,6 +24,9 @@ _NOT_FOR_LOOPBACK = ("api_keys_file", "admin", "rate_limit_per_s", "metrics_port
 _LOOK_S = 0.02
 _LEAVE_S = 5.0
 
+_running: set["subprocess.Popen[bytes]"] = set()
+"""The services that a signal must not leave behind."""
+
 
 @dataclass(frozen=True)
 class Served:
@@ -69,17 +72,23 @@ def _process(environ: Mapping[str, str], log: IO[bytes]) -> Iterator["subprocess
     process = subprocess.Popen(  # noqa: S603 -- this interpreter and this package
         _COMMAND, env=dict(environ), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
     )
+    _running.add(process)
     try:
         yield process
     finally:
-        try:
-            process.terminate()
-            process.wait(_LEAVE_S)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:  # a second Ctrl-C, while it drains, included
-            process.kill()
-            process.wait()
+        _end(process)
+        _running.discard(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.terminate()
+        process.wait(_LEAVE_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _providers(port: int) -> frozenset[str] | None:
@@ -111,12 +120,20 @@ def _free_port() -> int:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within, SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that no process is left behind."""
+    """Within, Ctrl-C, SIGTERM and SIGHUP end the services that were started here, and then this process."""
 
     def leave(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
+        # No exception: raised from within an event loop that starts or stops, it would not come through whole.
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)
+        for process in _running:
+            _end(process)
+        sys.stderr.write("Aborted!\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:

@@ -159,7 +159,8 @@ def test_a_signal_ends_the_measurement_and_the_service(models: Path, number: sig
         (child,) = _children(measuring.pid)
         measuring.send_signal(number)
         _, rest = measuring.communicate(timeout=30)
-    assert measuring.returncode != 0
+    assert measuring.returncode == 128 + number
+    assert rest.splitlines()[-1] == "Aborted!"
     assert "Traceback" not in rest
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
