@@ -18,7 +18,7 @@ RUNTIME ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PRESET ?= dcgan
 DATA   ?= data/mnist
 OUT    ?= runs/mnist
-# What `make bench` runs: service, load, overload, soak, profile, encoders, bare or gpu.
+# What `make bench` runs: service, load, overload, soak, growth, profile, encoders, bare or gpu.
 BENCH  ?= service
 # Further arguments for the command that serve, train, test or bench runs.
 ARGS   ?=
@@ -65,7 +65,7 @@ image: ## Build the container image for RUNTIME
 compose-test: $(STAMPS)/compose ## Bring the compose stack up, use it, tear it down; needs a container engine
 	$(BIN)/pytest -m compose tests/e2e/test_compose.py $(ARGS)
 
-PEERS = $(if $(filter service profile,$(BENCH)),build/bench-venv/.installed)$(if $(filter encoders,$(BENCH)),build/encoders/.installed)
+PEERS = $(if $(filter service profile growth,$(BENCH)),build/bench-venv/.installed)$(if $(filter encoders,$(BENCH)),build/encoders/.installed)
 bench: $(STAMPS)/dev-$(RUNTIME) $(PEERS) ## Measure BENCH: the service against its peers, or overload, soak, profile, gpu
 	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 

@@ -10,12 +10,12 @@ from benchmarks.statistics import median
 from benchmarks.systems import PEER_BIN, ROOT
 
 
-def draw(results: Path, out: Path) -> bool:
-    """Draw `results` into `out` in the peers' environment; False when there is none."""
+def draw(results: Path, out: Path, *, module: str = "benchmarks.plots") -> bool:
+    """Draw `results` into `out` by a module that runs in the peers' environment; False when there is none."""
     python = PEER_BIN / "python"
     if not python.exists():
         return False
-    command = [str(python), "-m", "benchmarks.plots", str(results), str(out)]
+    command = [str(python), "-m", module, str(results), str(out)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
