@@ -4,11 +4,12 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from app.engines.base import Arrays, Engine, EngineLost
-from app.errors import DeadlineExceeded, Draining, ModelFailure, NotReady, ServeError
+from app.errors import DeadlineExceeded, Draining, ModelFailure, NotReady, QueueFull, ServeError
 from app.job_queue import Answers, BatchResult, Job, JobQueue, Slice, gather, row_count, scatter, tell
 
 __all__ = ["BatchObserver", "BatchResult", "Batcher"]
@@ -109,6 +110,25 @@ class Batcher:
     def provider(self) -> str:
         """The execution provider of the engines."""
         return self._workers[0].engine.provider
+
+    def refusal(self, rows: int, time_s: float | None) -> QueueFull | None:
+        """Why a request of `rows` that has `time_s` seconds would be refused now; None if it would not."""
+        with self._lock:
+            return self._queue.refusal(rows, time_s)
+
+    @contextmanager
+    def holding(self, rows: int, *, deadline: float | None) -> Iterator[None]:
+        """Keep room in the queue while the inputs of `rows` are being made. Raises QueueFull, as `submit` would."""
+        with self._lock:
+            time_s = None if deadline is None else deadline - self._clock()
+            if (refusal := self._queue.refusal(rows, time_s)) is not None:
+                raise refusal
+            self._queue.hold(rows)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._queue.hold(-rows)
 
     async def submit(self, inputs: Arrays, *, deadline: float | None) -> BatchResult:
         """Run the rows of `inputs` (one array per input, equal lengths) and return a row of output for each.

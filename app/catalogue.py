@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from app.batching import Batcher
-from app.errors import ModelNotFound
+from app.errors import ModelNotFound, QueueFull
 from bundle import Manifest
 
 PREFERRED_DEFAULT = "mnist"
@@ -101,6 +101,16 @@ class Catalogue:
     def listed(self) -> list[LiveModel]:
         """Every model version, by name and then by version, highest first."""
         return [self.models[name][v] for name in sorted(self.models) for v in sorted(self.models[name], reverse=True)]
+
+    def refusal(self, time_s: float) -> QueueFull | None:
+        """Why any request for an image would be refused that has `time_s` seconds; None if one model at least has room.
+
+        Of several reasons it is the one that passes first.
+        """
+        refusals = [model.generator.refusal(1, time_s) for model in self.listed()]
+        if not refusals or None in refusals:
+            return None
+        return min((one for one in refusals if one is not None), key=lambda one: one.retry_after_s)
 
     def holding(self, models: Iterable[LiveModel], *, wanted: str | None) -> "Catalogue":
         """A catalogue of these models. Its default is `wanted`, or the one there is now while that is served, or mnist,

@@ -16,6 +16,7 @@ ServeError
 │   └── MethodNotAllowed            the path does not take this method
 ├── CapacityError                   the same request may succeed later; `retry_after_s`
 │   ├── QueueFull                   the queue of images is full
+│   ├── Overloaded                  more requests come in than can be looked at
 │   ├── NotReady                    models are being loaded, or a batcher has died
 │   └── Draining                    the service is shutting down
 ├── DeadlineExceeded                the deadline passed first; queued work is not run
@@ -112,6 +113,10 @@ class CapacityError(ServeError):
 
 class QueueFull(CapacityError):  # noqa: N818 -- named for what the client reads: queue_full
     """The queue of images is full."""
+
+
+class Overloaded(CapacityError):  # noqa: N818 -- as above
+    """More requests come in than can be looked at."""
 
 
 class NotReady(CapacityError):  # noqa: N818 -- as above

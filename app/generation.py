@@ -14,7 +14,7 @@ from app.discrimination import probabilities, require_classes
 from app.engines.feeds import generator_inputs
 from app.errors import DiscriminatorUnavailable, FieldError, InvalidRequest
 from app.registry import LiveModel
-from bundle import LatentSpec, classes_of, sample_latents
+from bundle import classes_of, sample_latents
 from bundle.latents import SEED_LIMIT
 
 LATENT_LIMIT = 1000.0
@@ -108,7 +108,7 @@ async def generate(order: GenerateOrder, *, deadline: float | None) -> Generatio
 async def _once(order: GenerateOrder, deadline: float | None) -> Generation:
     """Every image as its seed or latent has it, with nobody to judge them."""
     manifest, seeds = order.model.manifest, order.seeds
-    z = await _sample(manifest.latent, seeds) if seeds is not None else np.asarray(order.latents, dtype=np.float32)
+    z = await _latents(order, seeds, deadline)
     classes = _classes(order, range(len(z)), z)
     truncation = 1.0 if order.truncation is None else order.truncation
     made = await order.model.generator.submit(generator_inputs(manifest, z, classes, truncation), deadline=deadline)
@@ -153,9 +153,7 @@ class _Draws:
         seeds = None
         if order.seeds is not None:
             seeds = [candidate_seed(order.seeds[index], number) for index, number in candidates]
-            z = await _sample(model.manifest.latent, seeds)
-        else:
-            z = np.asarray(order.latents, dtype=np.float32)
+        z = await _latents(order, seeds, deadline)
         classes = _classes(order, [index for index, _ in candidates], z)
         truncation = 1.0 if order.truncation is None else order.truncation
         made = await model.generator.submit(generator_inputs(model.manifest, z, classes, truncation), deadline=deadline)
@@ -195,11 +193,19 @@ class _Draws:
         self.inference_s += result.inference_s
 
 
-async def _sample(latent: LatentSpec, seeds: Sequence[int]) -> NDArray[np.float32]:
-    """Latents, on a thread where drawing them would hold the event loop up for longer than the hop costs."""
+async def _latents(order: GenerateOrder, seeds: Sequence[int] | None, deadline: float | None) -> NDArray[np.float32]:
+    """One latent for each seed, or else those of the order.
+
+    They are drawn on a thread where drawing them would hold the event loop up for longer than the hop costs, and only
+    once there is room for them in the queue: drawing many takes longer than refusing.
+    """
+    latent = order.model.manifest.latent
+    if seeds is None:
+        return np.asarray(order.latents, dtype=np.float32)
     if len(seeds) <= _SEEDS_ON_THE_LOOP:
         return sample_latents(latent, seeds)
-    return await asyncio.to_thread(sample_latents, latent, seeds)
+    with order.model.generator.holding(len(seeds), deadline=deadline):
+        return await asyncio.to_thread(sample_latents, latent, seeds)
 
 
 def _classes(order: GenerateOrder, images: Iterable[int], z: NDArray[np.float32]) -> NDArray[np.int64] | None:

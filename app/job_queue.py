@@ -87,6 +87,7 @@ class JobQueue:
     def __init__(self, max_images: int) -> None:
         self.max_images = max_images
         self.waiting = 0
+        self._held = 0
         self._jobs: deque[Job] = deque()
         self._images_per_s = 0.0
 
@@ -101,14 +102,25 @@ class JobQueue:
         known = self._images_per_s
         self._images_per_s = speed if not known else (1 - _SMOOTHING) * known + _SMOOTHING * speed
 
-    def put(self, job: Job) -> None:
-        """Let a job wait. Raises QueueFull when there is no room, or when its turn would come too late for it."""
-        wait_s = self.waiting / self._images_per_s if self._images_per_s else 0.0
+    def refusal(self, rows: int, time_s: float | None) -> QueueFull | None:
+        """Why `rows` more that have `time_s` seconds may not wait: there is no room, or their turn comes too late."""
+        wait_s = (self.waiting + self._held) / self._images_per_s if self._images_per_s else 0.0
         retry_after_s = min(max(wait_s, 1.0), 60.0)
-        if self.waiting + job.rows > self.max_images:
-            raise QueueFull("the queue of images is full", retry_after_s=retry_after_s)
-        if job.deadline is not None and wait_s > _HOPEFUL * (job.deadline - job.submitted):
-            raise QueueFull("the queue is too long for the time that this request has", retry_after_s=retry_after_s)
+        if self.waiting + self._held + rows > self.max_images:
+            return QueueFull("the queue of images is full", retry_after_s=retry_after_s)
+        if time_s is not None and wait_s > _HOPEFUL * time_s:
+            return QueueFull("the queue is too long for the time that this request has", retry_after_s=retry_after_s)
+        return None
+
+    def hold(self, rows: int) -> None:
+        """Keep room for rows that are on their way, or, if negative, give it back."""
+        self._held += rows
+
+    def put(self, job: Job) -> None:
+        """Let a job wait. Raises QueueFull for the reasons that `refusal` has."""
+        time_s = None if job.deadline is None else job.deadline - job.submitted
+        if (refusal := self.refusal(job.rows, time_s)) is not None:
+            raise refusal
         self._jobs.append(job)
         self.waiting += job.rows
 

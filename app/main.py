@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from app.api import admin, discriminate, docs, generate, health, images, metrics, models, openapi
 from app.api.direct import DirectMiddleware
+from app.api.gate import Gate
 from app.api.keys import KeyMiddleware, read_keys
 from app.api.lifecycle import Lifecycle
 from app.api.problems import problem_of
@@ -28,7 +29,7 @@ from app.api.workers import Workers
 from app.cache import ImageCache
 from app.engines.acceleration import Acceleration
 from app.engines.onnx import open_engine as open_onnx_engine
-from app.errors import StartupError
+from app.errors import CapacityError, StartupError
 from app.metrics import Metrics
 from app.registry import ModelRegistry, OpenEngine
 from app.reloader import Reloader
@@ -55,7 +56,15 @@ def create_app(settings: Settings, *, open_engine: OpenEngine | None = None) -> 
     registry = ModelRegistry(settings, open_engine, series)
     reloader = Reloader(registry.reload, watch_s=settings.watch_s)
     workers, cache = Workers(_EDGE_THREADS), _cache(settings, series)
-    service = Service(settings, registry, reloader, series, Lifecycle(), workers, cache)
+    lifecycle = Lifecycle()
+    # What the cache has needs no room in a queue.
+    time_s = settings.request_timeout_s if cache is None else None
+    gate = Gate(
+        hopeless=partial(_refusal, registry, time_s),
+        in_flight=lambda: lifecycle.in_flight,
+        metrics=series,
+    )
+    service = Service(settings, registry, reloader, series, lifecycle, gate, workers, cache)
     keys = None if settings.api_keys_file is None else read_keys(settings.api_keys_file)
     app = _App(
         title="ganserve",
@@ -107,6 +116,11 @@ class _App(FastAPI):
         for wrap in self._surrounding:
             stack = wrap(stack)
         return stack
+
+
+def _refusal(registry: ModelRegistry, time_s: float | None) -> CapacityError | None:
+    """Why anything that has `time_s` seconds would be refused, if it would; None lets all of it come in."""
+    return None if time_s is None else registry.catalogue.refusal(time_s)
 
 
 def _cache(settings: Settings, series: Metrics) -> ImageCache | None:

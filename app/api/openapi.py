@@ -70,7 +70,7 @@ _TITLES: Mapping[int, str] = {
     422: "invalid_request (errors says what) or invalid_image",
     429: "rate_limited: Retry-After says when to come back",
     500: "model_error or internal_error: details are in the log alone",
-    503: "queue_full, not_ready, draining or not_live",
+    503: "queue_full, overloaded, not_ready, draining or not_live",
     504: "deadline_exceeded",
 }
 

@@ -53,6 +53,7 @@ TABLE: Mapping[type[ServeError], Row] = {
     ClientGone: Row(499, "client_closed_request", "The client closed the connection"),
     errors.ModelFailure: Row(500, "model_error", "The model failed"),
     errors.QueueFull: Row(503, "queue_full", "The queue is full"),
+    errors.Overloaded: Row(503, "overloaded", "Too many requests at once"),
     errors.NotReady: Row(503, "not_ready", "The service is not ready"),
     errors.Draining: Row(503, "draining", "The service is shutting down"),
     errors.DeadlineExceeded: Row(504, "deadline_exceeded", "The deadline has passed"),

@@ -1,12 +1,9 @@
 """What surrounds every request: its id, its deadline, its metrics, and its failures as problems."""
 
 import asyncio
-import itertools
 import logging
-import re
-import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
@@ -14,12 +11,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.lifecycle import Lifecycle
 from app.api.problems import problem_of
+from app.api.request_ids import RequestIds, given_id
 from app.errors import Draining, InvalidRequest, ServeError
 from app.logs import REQUEST_ID
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Scrapes and probes are no work: they neither hold up a drain nor fill the log.
 _UNTRACKED = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 
@@ -67,7 +64,7 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, *, lifecycle: Lifecycle, metrics: Metrics, access_log: bool) -> None:
         self._app = app
-        self._ids = _RequestIds()
+        self._ids = RequestIds()
         self._access_log = access_log
         self._lifecycle = lifecycle
         self._metrics = metrics
@@ -78,7 +75,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        context = RequestContext(_given_id(headers) or next(self._ids), time.monotonic(), headers)
+        context = RequestContext(given_id(headers) or next(self._ids), time.monotonic(), headers)
         # A request that is refused by a middleware further in has no `state` of the framework's own.
         scope.setdefault("state", {})["context"] = context
         token = REQUEST_ID.set(context.id)
@@ -158,22 +155,3 @@ class HeadMiddleware:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         await self._app({**scope, "method": "GET"}, receive, without_body)
-
-
-def _given_id(headers: Mapping[bytes, bytes]) -> str | None:
-    """The client's own id, if it is one that can go into logs and headers as it is."""
-    given = headers.get(b"x-request-id")
-    if given is None or not _REQUEST_ID.fullmatch(text := given.decode("latin-1")):
-        return None
-    return text
-
-
-class _RequestIds(Iterator[str]):
-    """32 hexadecimal digits, sixteen of this process and a number: no two alike, and cheaper than a UUID each."""
-
-    def __init__(self) -> None:
-        self._process = secrets.token_hex(8)
-        self._numbers = itertools.count(1)
-
-    def __next__(self) -> str:
-        return f"{self._process}{next(self._numbers):016x}"

@@ -9,16 +9,21 @@ import threading
 import time
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, ClassVar
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from app.api.acceptor import Acceptor
+from app.api.gate import Gate
 from app.api.lifecycle import Lifecycle
 
 logger = logging.getLogger(__name__)
 
+BACKLOG = 8192
+"""Connections that the kernel may hold for us; past that it leaves them to try again, seconds later."""
 _KEEP_ALIVE_S = 75
 # Of the drain timeout, what is kept for cancelling stragglers, and for closing the models and leaving.
 _CANCEL_SHARE = 0.1
@@ -28,12 +33,18 @@ _LEAVE_S = 0.5
 class PatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 whose request head must be complete ten seconds after the connection, or its first byte.
 
-    uvicorn itself waits for ever, so that idle sockets could hold every file descriptor.
+    uvicorn itself waits for ever, so that idle sockets could hold every file descriptor. And what the `gate` refuses
+    is answered here: making a task for it, and calling the application, would take ten times as long.
     """
 
     head_timeout_s: ClassVar[float] = 10.0
     _head_began: float | None = None
     _timer: TimerHandle | None = None
+    _refusal: bytes | None = None
+
+    def __init__(self, *args: Any, gate: Gate, **kwargs: Any) -> None:  # noqa: ANN401 -- as uvicorn has them
+        super().__init__(*args, **kwargs)
+        self._gate = gate
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn types it
         """Start the clock."""
@@ -55,8 +66,48 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there; from here on the request's own deadline counts."""
+        # Behind an answer that is still to come, this one would come too early.
+        if self._answered:
+            keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+            self._refusal = self._gate.refusal(self.parser.get_method(), self.url, self.headers, keep_alive=keep_alive)
+            if self._refusal is not None:
+                return  # the clock runs until all of it is there
         self._head_began = None
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body; that of a refused request is dropped."""
+        if self._refusal is None:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole; one that was refused is answered at once."""
+        if self._refusal is None:
+            super().on_message_complete()
+            return
+        answer, self._refusal, self._head_began = self._refusal, None, None
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.transport.write(answer)
+        if self.parser.should_keep_alive():
+            self.flow.pause_reading()
+            self._gate.rest(self._read_again)
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            self.transport.close()
+
+    @property
+    def _answered(self) -> bool:
+        cycle: RequestResponseCycle | None = self.cycle  # which uvicorn leaves out of its annotation
+        return cycle is None or cycle.response_complete
+
+    def _read_again(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _look(self) -> None:
         # One timer per connection, not per request, so it finds the head of some later request, or none.
@@ -79,6 +130,7 @@ class DrainingServer(uvicorn.Server):
         app: Callable[..., Any],
         lifecycle: Lifecycle,
         *,
+        gate: Gate,
         drain_timeout_s: float,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
@@ -99,6 +151,8 @@ class DrainingServer(uvicorn.Server):
             )
         )
         self._lifecycle = lifecycle
+        self._gate = gate
+        self._acceptors: list[Acceptor] = []
         self._drain_timeout_s = drain_timeout_s
         self._on_ready: Callable[[], None] | None = on_ready
         self._signalled: float | None = None
@@ -115,17 +169,35 @@ class DrainingServer(uvicorn.Server):
         if self._lifecycle.loaded and self._on_ready is not None:
             self._on_ready()
             self._on_ready = None
+            self._gate.open(asyncio.get_running_loop())
         return await super().on_tick(counter) or self._lifecycle.failure is not None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application and listen."""
+        await super().startup(sockets=[])
+        loop = asyncio.get_running_loop()
+        for listener in sockets or ():
+            listener.setblocking(False)  # noqa: FBT003 -- it has no name
+            listener.listen(BACKLOG)
+            acceptor = Acceptor(loop, listener, partial(self._protocol, loop))
+            acceptor.start()
+            self._acceptors.append(acceptor)
+
+    def _protocol(self, loop: asyncio.AbstractEventLoop) -> PatientProtocol:
+        return PatientProtocol(self.config, self.server_state, self.lifespan.state, loop, gate=self._gate)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let work under way end while new work is refused politely, then close everything."""
         self._lifecycle.begin_drain()
+        self._gate.close()
         began = time.monotonic() if self._signalled is None else self._signalled
         left_s = began + self._drain_timeout_s - time.monotonic()
         _leave_after(left_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, left_s - self._cancel_s - _LEAVE_S)):
                 await self._until_idle()
+        for acceptor in self._acceptors:
+            acceptor.close()
         await super().shutdown(sockets)
 
     async def _until_idle(self) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from app.api.gate import Gate
 from app.api.lifecycle import Lifecycle
 from app.api.workers import Workers
 from app.cache import ImageCache
@@ -23,6 +24,7 @@ class Service:
     reloader: Reloader
     metrics: Metrics
     lifecycle: Lifecycle
+    gate: Gate
     workers: Workers
     cache: ImageCache | None
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from app import logs
 from app.api.lifecycle import Lifecycle
-from app.api.server import DrainingServer
+from app.api.server import BACKLOG, DrainingServer
 from app.api.service import Service
 from app.errors import StartupError
 from app.main import create_app
@@ -70,6 +70,7 @@ def serve(**flags: str | None) -> None:
     server = DrainingServer(
         app,
         service.lifecycle,
+        gate=service.gate,
         drain_timeout_s=settings.drain_timeout_s,
         on_ready=lambda: _ready(url, service.registry.default, settings.log_format),
     )
@@ -92,7 +93,7 @@ def _require_started(lifecycle: Lifecycle) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise StartupError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 

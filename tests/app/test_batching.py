@@ -141,6 +141,32 @@ def test_a_full_queue_refuses_and_says_when_to_come_back(make: _Made, shut: Reco
     asyncio.run(scenario())
 
 
+def test_room_is_kept_for_rows_that_are_still_being_made(make: _Made, shut: RecordingEngine) -> None:
+    async def scenario() -> None:
+        batcher = make(shut, max_queue_images=10)
+        running = await _submitted(batcher, 0)
+        await _until_running(shut)
+        with batcher.holding(8, deadline=None):
+            assert batcher.refusal(2, None) is None
+            assert isinstance(batcher.refusal(3, None), QueueFull)
+            with pytest.raises(QueueFull):
+                await batcher.submit(_rows(1, 2, 3), deadline=None)
+            with pytest.raises(QueueFull), batcher.holding(3, deadline=None):
+                pytest.fail("there is no room")
+        waiting = await _submitted(batcher, *range(10))
+        shut.gate.set()
+        await asyncio.gather(running, waiting)
+
+    asyncio.run(scenario())
+
+
+def test_room_is_given_back_when_making_the_rows_fails(make: _Made, engine: RecordingEngine) -> None:
+    batcher = make(engine, max_queue_images=10)
+    with pytest.raises(ZeroDivisionError), batcher.holding(10, deadline=None):
+        _ = 1 / 0
+    assert batcher.refusal(10, None) is None
+
+
 def test_work_whose_client_has_gone_is_not_run(make: _Made, shut: RecordingEngine) -> None:
     async def scenario() -> None:
         batcher = make(shut)

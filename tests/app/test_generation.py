@@ -1,17 +1,20 @@
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from app.errors import DeadlineExceeded, DiscriminatorUnavailable, InvalidRequest, ModelFailure, ServeError
+from app.catalogue import Catalogue
+from app.errors import DeadlineExceeded, DiscriminatorUnavailable, InvalidRequest, ModelFailure, QueueFull, ServeError
 from app.generation import GeneratedImage, GenerateOrder, Generation, candidate_seed, draw_seeds, generate
 from app.registry import LiveModel
-from bundle import classes_of, sample_latents
+from bundle import LatentSpec, classes_of, sample_latents
 from tests.fakes.bundles import CLASSES, DIM, expected_pixels, write_bundle
+from tests.fakes.gated import GatedEngines
 from tests.fakes.served import served
 from tests.fakes.spoiled import SpoiledEngines
 
@@ -109,6 +112,64 @@ def test_more_images_than_a_batch_come_back_in_order(model: LiveModel, folder: P
     images = make(model, seeds, class_ids=[seed % 3 for seed in seeds]).images
     assert [image.seed for image in images] == seeds
     assert all(np.array_equal(i.pixels, expected_pixels(folder, s, s % 3)) for s, i in zip(seeds, images, strict=True))
+
+
+def test_many_images_that_cannot_wait_are_refused_before_their_latents_are_drawn(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines, drawn = GatedEngines(), list[int]()
+
+    def sample(latent: LatentSpec, seeds: Sequence[int]) -> NDArray[np.float32]:
+        drawn.append(len(seeds))
+        return sample_latents(latent, seeds)
+
+    monkeypatch.setattr("app.generation.sample_latents", sample)
+
+    async def crowd(model: LiveModel) -> None:
+        engines.gate.clear()
+        running = asyncio.create_task(generate(GenerateOrder(model, [1], None), deadline=None))
+        assert await asyncio.to_thread(engines.entered.acquire, timeout=10)
+        waiting = asyncio.create_task(generate(GenerateOrder(model, list(range(30)), None), deadline=None))
+        async with asyncio.timeout(10):
+            while model.generator.queue_depth < 30:  # noqa: ASYNC110 -- a depth has no event
+                await asyncio.sleep(0.005)
+        with pytest.raises(QueueFull):
+            await generate(GenerateOrder(model, list(range(20)), None), deadline=None)
+        engines.gate.set()
+        await asyncio.gather(running, waiting)
+
+    with served(folder.parents[1], open_engine=engines, max_queue_images=40, max_images_per_request=40) as registry:
+        asyncio.run(crowd(registry.default))
+    assert drawn == [1, 30]
+
+
+def test_work_is_hopeless_when_every_model_is_full(tmp_path: Path) -> None:
+    engines = GatedEngines()
+    for name in ("one", "two"):
+        write_bundle(tmp_path, name=name)
+
+    async def fill(catalogue: Catalogue) -> None:
+        engines.gate.clear()
+        work: list[asyncio.Task[Generation]] = []
+        for name in ("one", "two"):
+            model = catalogue.get(name)
+            assert catalogue.refusal(1.0) is None
+            work.append(asyncio.create_task(generate(GenerateOrder(model, [1], None), deadline=None)))
+            assert await asyncio.to_thread(engines.entered.acquire, timeout=10)
+            order = GenerateOrder(model, [2, 3, 4, 5], None)
+            work.append(asyncio.create_task(generate(order, deadline=None)))
+            async with asyncio.timeout(10):
+                while model.generator.queue_depth < 4:  # noqa: ASYNC110 -- a depth has no event
+                    await asyncio.sleep(0.005)
+        refusal = catalogue.refusal(1.0)
+        assert isinstance(refusal, QueueFull)
+        assert refusal.retry_after_s >= 1
+        engines.gate.set()
+        await asyncio.gather(*work)
+        assert catalogue.refusal(1.0) is None
+
+    with served(tmp_path, open_engine=engines, max_queue_images=4, max_images_per_request=4) as registry:
+        asyncio.run(fill(registry.catalogue))
 
 
 def test_candidate_seeds_are_frozen() -> None:

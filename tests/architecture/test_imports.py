@@ -67,9 +67,7 @@ def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
     assert missing == set()
 
 
-def test_what_is_declared_for_the_service_is_imported_or_loaded_by_name() -> None:
-    # uvicorn finds its parser by itself, behind the protocol that app/api/server.py refines.
-    loaded = {"httptools"}
+def test_what_is_declared_for_the_service_is_imported() -> None:
     distributions = packages_distributions()
     imported = {
         distribution
@@ -78,4 +76,4 @@ def test_what_is_declared_for_the_service_is_imported_or_loaded_by_name() -> Non
         for name in _imports(path)
         for distribution in _names(distributions.get(name, []))
     }
-    assert _names(PROJECT["dependencies"]) - imported == loaded
+    assert _names(PROJECT["dependencies"]) - imported == set()

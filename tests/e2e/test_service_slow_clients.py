@@ -6,11 +6,15 @@ from typing import ClassVar
 
 import pytest
 import uvicorn
+from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from app.api.gate import Gate
 from app.api.server import PatientProtocol
+from app.errors import QueueFull
+from app.metrics import Metrics
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bytes]]
 
@@ -26,20 +30,23 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
     await Response("here")(scope, receive, send)
 
 
-def talk(conversation: Talk) -> bytes:
+def talk(conversation: Talk, full: Callable[[], QueueFull | None] = lambda: None) -> bytes:
     """What a client hears in a conversation with a server of the protocol; it may not last ten seconds."""
 
     async def run() -> bytes:
+        gate = Gate(hopeless=full, in_flight=lambda: 0, metrics=Metrics(CollectorRegistry()))
+        gate.open(asyncio.get_running_loop())
         config = uvicorn.Config(answer, http=HastyProtocol, ws="none", lifespan="off", log_config=None)
         config.load()
         server = await asyncio.get_running_loop().create_server(
-            lambda: HastyProtocol(config, ServerState(), {}), "127.0.0.1", 0
+            lambda: HastyProtocol(config, ServerState(), {}, gate=gate), "127.0.0.1", 0
         )
         async with server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             try:
                 return await asyncio.wait_for(conversation(reader, writer), 10)
             finally:
+                gate.close()
                 writer.close()
                 await writer.wait_closed()
 
@@ -71,3 +78,67 @@ def test_the_second_head_on_a_connection_has_a_time_limit_too() -> None:
         return first + await reader.read()
 
     assert talk(ask_and_dawdle).endswith(b"here")
+
+
+POST = b"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+
+
+def refuse() -> QueueFull:
+    """Every queue is full."""
+    return QueueFull("full")
+
+
+def test_a_refused_client_may_ask_again_on_its_connection() -> None:
+    reasons = iter([QueueFull("full")])
+
+    async def ask_twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(POST + b"\r\nbo")
+        await writer.drain()
+        writer.write(b"dy")
+        first = await reader.readuntil(b"}")
+        assert first.startswith(b"HTTP/1.1 503 ")
+        writer.write(POST + b"Connection: close\r\n\r\nbody")
+        return await reader.read()
+
+    # Full at the first look, and at none after that.
+    second = talk(ask_twice, lambda: next(reasons, None))
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert second.endswith(b"here")
+
+
+def test_requests_sent_at_once_are_refused_one_after_another() -> None:
+    async def pipeline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write((POST + b"\r\nbody") * 2 + POST + b"Connection: close\r\n\r\nbody")
+        return await reader.read()
+
+    said = talk(pipeline, refuse)
+    assert said.count(b"HTTP/1.1 503 ") == 3
+    assert said.count(b"connection: close") == 1
+
+
+def test_a_refusal_does_not_overtake_an_answer() -> None:
+    reasons, looked = iter([None]), asyncio.Event()
+
+    def fill() -> QueueFull | None:
+        reason = next(reasons, QueueFull("full"))
+        if reason is not None:
+            looked.set()
+        return reason
+
+    async def pipeline(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(POST + b"\r\nbody")
+        await looked.wait()  # a fortieth of a second; the answer takes half a second
+        writer.write(POST + b"Connection: close\r\n\r\nbody")
+        return await reader.read()
+
+    said = talk(pipeline, fill)
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert said.count(b"HTTP/1.1 200 ") == 2
+
+
+def test_a_refused_client_that_never_ends_its_body_is_cut_off() -> None:
+    async def dawdle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(POST + b"\r\nbo")
+        return await reader.read()
+
+    assert talk(dawdle, refuse) == b""
