@@ -1,0 +1,39 @@
+"""`gantrain evaluate`."""
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from training.cli.measuring import EXTRACTOR, extractor_for, load_like
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="IDX directory or folder of images.")
+@click.option("--images", type=click.IntRange(min=20), default=10_000, show_default=True, help="Images to generate.")
+@click.option("--truncation", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Truncation psi.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@EXTRACTOR
+def evaluate(*, path: Path, data: Path, images: int, truncation: float, as_json: bool, extractor: Path | None) -> None:
+    """Measure PATH, a run's folder or an exported bundle, against held-out real images."""
+    from training.evaluate import evaluate as measure  # noqa: PLC0415
+    from training.evaluate import open_players  # noqa: PLC0415
+
+    players = open_players(path)
+    split = load_like(data, players.shape)
+    result = measure(players, split, extractor_for(extractor, split), images=images, truncation=truncation)
+    if as_json:
+        document = {name: metric.model_dump(exclude_none=True) for name, metric in result.metrics.items()}
+        recognised = result.recognition.by_class if result.recognition else {}
+        click.echo(json.dumps({"metrics": document, "recognised": recognised}, indent=2))
+        return
+    table = Table("metric", "value", "real images reach", "images")
+    for name, metric in result.metrics.items():
+        table.add_row(name, f"{metric.value:.4f}", "" if metric.floor is None else f"{metric.floor:.4f}", str(metric.n))
+    Console().print(table)
+    if result.recognition is not None:
+        for name, count in result.recognition.by_class.items():
+            click.echo(f"{count:4} of {result.recognition.images} recognised as {name}")

@@ -1,0 +1,31 @@
+"""What the subcommands that measure have in common: the data set of a network's size, and the extractor."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from training.data import Split
+    from training.metrics.features import Extractor
+
+EXTRACTOR = click.option(
+    "--extractor",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Feature extractor file; by default the one shipped for this data set, if there is one.",
+)
+
+
+def load_like(data: Path, shape: tuple[int, int, int]) -> "Split":
+    """The data set at `data`, its images of the size that networks of `shape` make."""
+    from training.data import load  # noqa: PLC0415
+
+    return load(data, resolution=shape[0])
+
+
+def extractor_for(path: Path | None, split: "Split") -> "Extractor | None":
+    """The extractor in the file `path`, or else the one that is shipped for the data set, if there is one."""
+    from training.metrics.features import load_extractor, shipped_extractor  # noqa: PLC0415
+
+    return load_extractor(path) if path is not None else shipped_extractor(split.held_out)
