@@ -1,30 +1,61 @@
-"""Checkpoints: the whole state of a game in one file, written so that a crash never costs the last good one."""
+"""Checkpoints: a game's whole state in one safetensors file, so written that a crash never costs the last good one."""
 
+import hashlib
+import json
 import os
-import pickle
-import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from training.errors import CheckpointError
 
 KEEP = 2
 """Older checkpoints are deleted; the one before the latest stays, in case the latest is damaged."""
+_FACTS, _DIGEST = "facts", "sha256"
+_TOLD = frozenset({"git_commit"})
+"""Facts about the run that are no state of the game."""
 
-State = dict[str, Any]
+
+@dataclass(frozen=True)
+class State:
+    """Tensors by dotted names, such as `generator.start.weight`, and facts: plain values that JSON can hold."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors below `name`, without it."""
+        start = name + "."
+        return {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
+
+    def sha256(self) -> str:
+        """Equal for two states just when every bit of every tensor and every fact of the game is equal."""
+        digest = hashlib.sha256()
+        facts = {name: value for name, value in self.facts.items() if name not in _TOLD}
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+        for name in sorted(self.tensors):
+            value = self.tensors[name].detach().cpu().contiguous()
+            digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
 
 def save(run: Path, state: State, *, images_seen: int) -> Path:
-    """Write `state` (tensors, numbers, strings, lists and dicts of them) as `run/checkpoint-<images>.pt`.
+    """Write `state` as `run/checkpoint-<images>.safetensors`, with its SHA-256.
 
     Written beside its place, flushed to the disk, then renamed, so a reader sees all of it or nothing.
     """
-    path = run / f"checkpoint-{images_seen:012d}.pt"
+    path = run / f"checkpoint-{images_seen:012d}.safetensors"
     unfinished = path.with_suffix(".unfinished")
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
+    about = {_FACTS: json.dumps(state.facts), _DIGEST: state.sha256()}
     with unfinished.open("wb") as file:
-        torch.save(state, file)
+        file.write(safetensors.torch.save(tensors, metadata=about))
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
@@ -36,14 +67,13 @@ def save(run: Path, state: State, *, images_seen: int) -> Path:
 
 def checkpoints(run: Path) -> list[Path]:
     """The run's checkpoints, the latest first."""
-    return sorted(run.glob("checkpoint-*.pt"), reverse=True)
+    return sorted(run.glob("checkpoint-*.safetensors"), reverse=True)
 
 
 def load(path: Path) -> State:
-    """The state in a checkpoint file, or in the latest one of a run's folder that can be read, on the CPU.
+    """The state in a checkpoint file, or in the latest one of a run's folder that is whole, on the CPU.
 
-    Only tensors and plain values are unpickled (`weights_only=True`), so a checkpoint cannot run code.
-    Raises CheckpointError when there is none.
+    No code is run, as the format has room for tensors and text alone. Raises CheckpointError when there is none.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: no such run or checkpoint")
@@ -53,12 +83,20 @@ def load(path: Path) -> State:
     problems = []
     for file in files:
         try:
-            state: State = torch.load(file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-            problems.append(f"{file}: {type(error).__name__}")
-        else:
-            return state
+            return _read(file)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            problems.append(f"{file}: {str(error) or type(error).__name__}")
     raise CheckpointError(f"no checkpoint can be read: {'; '.join(problems)}")
+
+
+def _read(file: Path) -> State:
+    with safe_open(file, framework="pt") as opened:
+        about = opened.metadata() or {}
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 -- not a dict
+    state = State(tensors, json.loads(about[_FACTS]))
+    if state.sha256() != about[_DIGEST]:
+        raise ValueError("damaged: it is not what its SHA-256 says")
+    return state
 
 
 def _flush_folder(folder: Path) -> None:

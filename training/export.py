@@ -241,9 +241,9 @@ def _manifest(
         training=TrainingRecord(
             preset=players.config.preset,
             dataset=split.train.name,
-            images_seen=players.state["images_seen"] + players.images_before,
+            images_seen=players.images_seen + players.images_before,
             seed=players.config.seed,
-            git_commit=players.state.get("git_commit"),
+            git_commit=players.state.facts.get("git_commit"),
         ),
         metrics={},
         license=order.licence,

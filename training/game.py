@@ -1,23 +1,30 @@
 """The two players and everything they carry from step to step."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bundle.manifest import LatentSpec
+from training.augment import AdaptiveProbability
+from training.checkpoint import State
 from training.config import TrainingConfig
 from training.data import ImageSet, Sampler
 from training.ema import Ema
-from training.errors import ConfigError
+from training.errors import CheckpointError, ConfigError
 from training.networks import FAMILIES, Discriminator, Generator
+from training.team import Team
 
 
 @dataclass
 class Game:
-    """A generator, a discriminator, their optimizers, the smoothed generator, and the sources of chance."""
+    """A generator, a discriminator, their optimizers, the smoothed generator, and how far they have come.
+
+    All chance is a function of the seed and of the images seen (`training.chance`), so there is none to carry.
+    """
 
     config: TrainingConfig
     shape: tuple[int, int, int]
@@ -29,7 +36,8 @@ class Game:
     d_optimizer: torch.optim.Adam
     ema: Ema[Generator]
     sampler: Sampler
-    noise: torch.Generator
+    adaptive: AdaptiveProbability | None = None
+    team: Team = field(default_factory=Team)
     images_seen: int = 0
     images_before: int = 0
     """Images that the networks had seen when this run began with them."""
@@ -39,87 +47,91 @@ class Game:
         """The distribution of z."""
         return LatentSpec(distribution=self.config.latent, dim=self.config.z_dim)
 
-    def draw(self, count: int) -> tuple[Tensor, Tensor | None]:
-        """Latents float32 [count, z_dim], and classes int64 [count] uniformly drawn when the game has classes."""
-        size = (count, self.config.z_dim)
-        if self.config.latent == "normal":
-            z = torch.randn(size, generator=self.noise)
-        else:
-            z = torch.rand(size, generator=self.noise) * 2 - 1
-        if self.classes is None:
-            return z.to(self.device), None
-        labels = torch.randint(len(self.classes), (count,), generator=self.noise)
-        return z.to(self.device), labels.to(self.device)
-
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """All that is needed to go on as if nothing had happened."""
-        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-        return {
-            "config": self.config.model_dump_json(),
+        tensors = _below("generator", self.generator.state_dict())
+        tensors |= _below("discriminator", self.discriminator.state_dict())
+        tensors |= _below("ema", self.ema.network.state_dict())
+        tensors |= _below("g_optimizer", _moments(self.generator, self.g_optimizer))
+        tensors |= _below("d_optimizer", _moments(self.discriminator, self.d_optimizer))
+        adaptive = self.adaptive
+        facts = {
+            "config": self.config.model_dump(mode="json"),
             "shape": list(self.shape),
             "classes": None if self.classes is None else list(self.classes),
-            "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "ema": self.ema.network.state_dict(),
-            "g_optimizer": self.g_optimizer.state_dict(),
-            "d_optimizer": self.d_optimizer.state_dict(),
-            "sampler_position": self.sampler.position,
-            "noise": self.noise.get_state(),
-            "torch_rng": torch.get_rng_state(),
-            "cuda_rng": cuda,
             "images_seen": self.images_seen,
             "images_before": self.images_before,
+            "sampler_position": self.sampler.position,
+            "adaptive": None if adaptive is None else [adaptive.probability, adaptive.signs, adaptive.batches],
         }
+        return State(tensors, facts)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take up `state`, made by `state()` of a game of the same settings."""
-        self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        self.ema.network.load_state_dict(state["ema"])
-        self.g_optimizer.load_state_dict(state["g_optimizer"])
-        self.d_optimizer.load_state_dict(state["d_optimizer"])
-        self.sampler.position = state["sampler_position"]
-        self.noise.set_state(state["noise"])
-        torch.set_rng_state(state["torch_rng"])
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
-        self.images_seen = state["images_seen"]
-        self.images_before = state.get("images_before", 0)
+    def restore(self, state: State) -> None:
+        """Take up `state`, made by `state()` of a game of the same settings; raises CheckpointError for another one."""
+        try:
+            self.generator.load_state_dict(state.part("generator"))
+            self.discriminator.load_state_dict(state.part("discriminator"))
+            self.ema.network.load_state_dict(state.part("ema"))
+            _take_moments(self.generator, self.g_optimizer, state.part("g_optimizer"))
+            _take_moments(self.discriminator, self.d_optimizer, state.part("d_optimizer"))
+            facts = state.facts
+            self.sampler.position = facts["sampler_position"]
+            self.images_seen, self.images_before = facts["images_seen"], facts["images_before"]
+            if self.adaptive is not None:
+                self.adaptive.probability, self.adaptive.signs, self.adaptive.batches = facts["adaptive"]
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint is of other networks than these settings make: {error}") from None
 
 
-def new_game(config: TrainingConfig, data: ImageSet) -> Game:
+def new_game(
+    config: TrainingConfig, data: ImageSet, *, team: Team | None = None, device: torch.device | None = None
+) -> Game:
     """A fresh game for `config` on `data`; raises ConfigError when the two do not go together."""
-    device = pick_device(config.device)
+    place = device or pick_device(config.device)
     torch.manual_seed(config.seed)
     classes = data.classes if config.conditional else None
     generator, discriminator = build_networks(config, data.shape, classes)
-    layout: Any = {"device": device, "memory_format": torch.channels_last}
+    layout: Any = {"device": place, "memory_format": torch.channels_last}
     generator.to(**layout)
     discriminator.to(**layout)
-    betas = (config.beta1, config.beta2)
+    settings: dict[str, Any] = {"betas": (config.beta1, config.beta2), "fused": True}
     return Game(
         config=config,
         shape=data.shape,
         classes=classes,
-        device=device,
+        device=place,
         generator=generator,
         discriminator=discriminator,
-        g_optimizer=torch.optim.Adam(generator.parameters(), lr=config.g_lr, betas=betas),
-        d_optimizer=torch.optim.Adam(discriminator.parameters(), lr=config.d_lr, betas=betas),
-        ema=Ema(generator, half_life_images=config.ema_half_life_kimg * 1000),
+        g_optimizer=torch.optim.Adam(generator.parameters(), lr=config.g_lr, **settings),
+        d_optimizer=torch.optim.Adam(discriminator.parameters(), lr=config.d_lr, **settings),
+        ema=Ema(
+            generator,
+            half_life_images=config.ema_half_life_kimg * 1000,
+            ramp=config.ema_ramp,
+            burn_in_images=config.burnt_in_at,
+        ),
         sampler=Sampler(len(data), config.seed),
-        noise=torch.Generator().manual_seed(config.seed + 1),
+        adaptive=None if config.augment_target is None else AdaptiveProbability(config.augment_target),
+        team=team or Team(),
     )
 
 
 def build_networks(
     config: TrainingConfig, shape: tuple[int, int, int], classes: tuple[str, ...] | None
 ) -> tuple[Generator, Discriminator]:
-    """The networks of `config` with fresh weights; raises ConfigError for a size that the family cannot make."""
+    """The networks of `config` with fresh weights; raises ConfigError for what the family cannot make."""
     family, count = FAMILIES[config.network], len(classes or ())
+    chosen = {"blocks": config.blocks, "spectral_norm": config.spectral_norm}
+    for name, value in chosen.items():
+        if name not in family.options and value != TrainingConfig.model_fields[name].default:
+            raise ConfigError(f"{name}: network {config.network} leaves no choice")
+    both = {name: value for name, value in chosen.items() if name in family.options}
+    generators = {name: value for name, value in both.items() if name != "spectral_norm"}
     try:
-        generator = family.generator(z_dim=config.z_dim, shape=shape, classes=count, width=config.generator_width)
-        discriminator = family.discriminator(shape=shape, classes=count, width=config.discriminator_width)
+        generator = family.generator(
+            z_dim=config.z_dim, shape=shape, classes=count, width=config.generator_width, **generators
+        )
+        discriminator = family.discriminator(shape=shape, classes=count, width=config.discriminator_width, **both)
     except ValueError as error:
         raise ConfigError(f"network {config.network}: {error}") from None
     return generator, discriminator
@@ -137,3 +149,29 @@ def to_floats(images: np.ndarray[Any, np.dtype[np.uint8]] | Tensor) -> Tensor:
     """uint8 NHWC pixels -> float32 NCHW in [-1, 1]: (x - 127.5) / 127.5, the inverse of the exported pixel head."""
     pixels = torch.as_tensor(images).permute(0, 3, 1, 2)
     return (pixels.to(torch.float32) - 127.5) / 127.5
+
+
+def _below(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{name}.{key}": value for key, value in tensors.items()}
+
+
+def _moments(network: nn.Module, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
+    """Adam's running means by `<moment>.<parameter>`; none before the first step."""
+    return {
+        f"{moment}.{name}": value
+        for name, parameter in network.named_parameters()
+        for moment, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def _take_moments(network: nn.Module, optimizer: torch.optim.Adam, moments: Mapping[str, Tensor]) -> None:
+    for name, parameter in network.named_parameters():
+        own = {key.split(".", 1)[0]: value for key, value in moments.items() if key.split(".", 1)[1] == name}
+        if own:
+            # In the parameter's own layout, which the fused step asks for; the count of steps is a scalar.
+            optimizer.state[parameter] = {
+                moment: value.to(parameter.device, torch.float32)
+                if value.dim() == 0
+                else torch.empty_like(parameter).copy_(value)
+                for moment, value in own.items()
+            }

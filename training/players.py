@@ -65,17 +65,18 @@ class TorchPlayers:
     def __init__(self, run: Path, *, device: str = "auto") -> None:
         self.state = checkpoint.load(run)
         try:
-            self.config = TrainingConfig.model_validate_json(self.state["config"])
-            height, width, channels = self.state["shape"]
+            facts = self.state.facts
+            self.config = TrainingConfig.model_validate(facts["config"])
+            height, width, channels = facts["shape"]
             self.shape: tuple[int, int, int] = (height, width, channels)
-            names = self.state["classes"]
+            names = facts["classes"]
             self.classes: tuple[str, ...] | None = None if names is None else tuple(names)
             self.generator, self.discriminator = build_networks(self.config, self.shape, self.classes)
-            self.generator.load_state_dict(self.state["ema"])
-            self.discriminator.load_state_dict(self.state["discriminator"])
+            self.generator.load_state_dict(self.state.part("ema"))
+            self.discriminator.load_state_dict(self.state.part("discriminator"))
+            self.images_seen, self.images_before = int(facts["images_seen"]), int(facts["images_before"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{run}: its checkpoint is of another version ({type(error).__name__})") from None
-        self.images_before = int(self.state.get("images_before", 0))
         self.latent = LatentSpec(distribution=self.config.latent, dim=self.config.z_dim)
         self.device = pick_device(device)
         self.generator.to(self.device).eval()

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -29,15 +29,15 @@ METRICS_FILE = "metrics.jsonl"
 class Reporter:
     """Tells the person at the terminal and the files in the run's folder how the game stands."""
 
-    def __init__(self, run: Path, *, total_kimg: float, console: Console) -> None:
+    def __init__(self, run: Path, *, total_kimg: float, began_at: int = 0, console: Console) -> None:
         self._run = run
         self._console = console
-        self._started = time.time()
         self._log = (run / METRICS_FILE).open("a", encoding="utf-8", buffering=1)
-        self._tensorboard = SummaryWriter(str(run / "tensorboard"))
+        self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=began_at + 1 if began_at else None)
         columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"), TimeElapsedColumn())
         self._progress = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=console)
         self._task = self._progress.add_task("", total=total_kimg)
+        self._progress.update(self._task, completed=began_at / 1000)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -65,6 +65,13 @@ class Reporter:
             if name != "images_seen":
                 self._tensorboard.add_scalar(name, value, report.images_seen)
 
+    def quality(self, figures: Mapping[str, float], *, images_seen: int) -> None:
+        """Show a quick measurement and add it to TensorBoard."""
+        told = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        self._console.print(f"{images_seen / 1000:8.1f} kimg  {told}", highlight=False)
+        for name, value in figures.items():
+            self._tensorboard.add_scalar(f"quality/{name}", value, images_seen)
+
     def samples(self, game: Game) -> Path:
         """Draw the grid of the smoothed generator for the same seeds every time; returns the PNG's path."""
         grid = sample_grid(partial(generate, game.ema.network, game.device), game.latent, game.classes)
@@ -73,6 +80,23 @@ class Reporter:
         save_png(grid, path)
         self._tensorboard.add_image("samples", grid, game.images_seen, dataformats="HWC")
         return path
+
+
+def forget_after(path: Path, images_seen: int) -> None:
+    """Drop the lines of a .jsonl file about steps that are about to be played again, those after `images_seen`."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if json.loads(line)["images_seen"] > images_seen:
+                break
+        except ValueError:  # cut off in the middle
+            break
+        kept.append(line)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text("".join(kept), encoding="utf-8")
+    unfinished.replace(path)
 
 
 def generate(

@@ -1,7 +1,7 @@
 """How many sessions a network gets on the CPU, with how many threads each: measured on the network itself."""
 
 import logging
-import statistics
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -16,7 +16,9 @@ _WORTH_IT = 0.7
 """Of a thread's time, at least so much has to become speed, or it serves better in a session of its own."""
 _MOST_SESSIONS = 8
 _MOST_WEIGHT_BYTES = 2**30
-_TIMED_S, _LEAST_RUNS, _MOST_RUNS = 0.2, 3, 50
+_TIMED_S, _LEAST_RUNS, _MOST_RUNS = 0.1, 3, 50
+_ROUNDS = 3
+"""Candidates take turns, so that a busy second spoils all of them or none."""
 
 
 class Layout(NamedTuple):
@@ -68,10 +70,12 @@ def lay_out(
             layout = Layout(wanted.sessions, max(1, cores // wanted.sessions))
         else:
             one = {name: values[:1] for name, values in rows.items()}
-            seconds = {1: _seconds(first, one)}
             for threads in candidates(cores)[1:]:
                 opened[threads] = open_with(threads)
-                seconds[threads] = _seconds(opened[threads], one)
+            seconds = dict.fromkeys(opened, math.inf)
+            for _ in range(_ROUNDS):
+                for threads, engine in opened.items():
+                    seconds[threads] = min(seconds[threads], _seconds(engine, one))
             layout = choose(seconds, cores=cores, most_sessions=most)
         used = [opened.pop(layout.threads) if layout.threads in opened else open_with(layout.threads)]
         bits = _bits(used[0], rows)
@@ -93,14 +97,14 @@ def lay_out(
 
 
 def _seconds(engine: Engine, row: Arrays) -> float:
-    """What one row takes, the median of several runs after one that warms up."""
+    """What one row takes: the quickest of several runs after one that warms up, since all else only slows it down."""
     engine.run(row)
     took: list[float] = []
     while len(took) < _LEAST_RUNS or (len(took) < _MOST_RUNS and sum(took) < _TIMED_S):
         began = time.perf_counter()
         engine.run(row)
         took.append(time.perf_counter() - began)
-    return max(statistics.median(took), 1e-9)
+    return max(min(took), 1e-9)
 
 
 def _bits(engine: Engine, rows: Arrays) -> list[bytes]:

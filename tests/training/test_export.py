@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.export_parity import parity
 from bundle import read_bundle, sample_latents
 from training.calibration import Platt
 from training.data import Split
@@ -166,8 +167,8 @@ def test_a_discriminator_that_looks_at_its_batch_mates_is_refused() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("classes", [0, 3])
 def test_every_family_exports_with_and_without_classes(family: str, classes: int) -> None:
-    generator = FAMILIES[family].generator(z_dim=4, shape=(28, 28, 3), classes=classes, width=10)
-    discriminator = FAMILIES[family].discriminator(shape=(28, 28, 3), classes=classes, width=10)
+    generator = FAMILIES[family].generator(z_dim=4, shape=(28, 28, 3), classes=classes, width=16)
+    discriminator = FAMILIES[family].discriminator(shape=(28, 28, 3), classes=classes, width=16)
     class_id = {"class_id": torch.tensor([0, 1])} if classes else {}
     latents = {"z": torch.randn(2, 4), **class_id, "truncation": torch.tensor([1.0, 0.5])}
     module = GeneratorGraph(generator)
@@ -235,3 +236,12 @@ def test_the_shipped_extractor_knows_real_digits_that_it_never_saw(digits: Split
 def test_manifest_is_plain_json(exported: Path) -> None:
     document = json.loads((exported / "manifest.json").read_text())
     assert document["generator"]["sha256"] == hashlib.sha256((exported / "generator.onnx").read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", FAMILIES)
+@pytest.mark.parametrize("conditional", [True, False])
+def test_every_network_is_exported_as_it_is(network: str, *, conditional: bool) -> None:
+    found = parity(network, size=32, channels=3, conditional=conditional, width=16)
+    assert found.grey_levels <= 1
+    assert found.scores < 1e-3

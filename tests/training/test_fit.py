@@ -1,23 +1,32 @@
+import io
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from tests.training.conftest import DIGITS, quiet, small_config
 from training import checkpoint
+from training.config import PRESETS, TrainingConfig
 from training.data import Split
 from training.ema import Ema
-from training.errors import CheckpointError, ConfigError, Diverged
-from training.fit import fit
-from training.game import new_game, to_floats
+from training.errors import ConfigError, Diverged
+from training.fit import STOPPED_FILE, fit
+from training.game import build_networks, new_game, to_floats
 from training.loop import play
+from training.losses import OBJECTIVES
+from training.networks import FAMILIES
 
 
 def test_a_run_leaves_settings_metrics_samples_and_checkpoints(finished_run: Path) -> None:
     lines = [json.loads(line) for line in (finished_run / "metrics.jsonl").read_text().splitlines()]
     assert [line["images_seen"] for line in lines] == [100, 200, 300, 400]
     assert all(0 < line["d_real"] < 1 and 0 < line["d_fake"] < 1 for line in lines)
+    assert all(line["d_grad_norm"] > 0 and line["g_grad_norm"] > 0 and -1 <= line["d_sign"] <= 1 for line in lines)
     assert len(list((finished_run / "samples").glob("*.png"))) == 2
     assert len(checkpoint.checkpoints(finished_run)) == 2
     assert list((finished_run / "tensorboard").iterdir())
@@ -26,13 +35,57 @@ def test_a_run_leaves_settings_metrics_samples_and_checkpoints(finished_run: Pat
 
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path: Path, digits: Split, finished_run: Path) -> None:
     fit(small_config(kimg=0.2), digits, tmp_path, resume=False, console=quiet())
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write('{"images_seen": 300, "d_loss": 99}\n{"images_se')  # killed later on
     fit(small_config(), digits, tmp_path, resume=True, console=quiet())
-    whole, resumed = checkpoint.load(finished_run), checkpoint.load(tmp_path)
-    assert resumed["sampler_position"] == whole["sampler_position"]
-    for part in ("generator", "discriminator", "ema"):
-        for name, value in whole[part].items():
-            assert torch.equal(value, resumed[part][name]), f"{part} {name}"
-    assert torch.equal(whole["noise"], resumed["noise"])
+    assert checkpoint.load(tmp_path).sha256() == checkpoint.load(finished_run).sha256()
+    kept, whole = ((run / "metrics.jsonl").read_text().splitlines() for run in (tmp_path, finished_run))
+    losses = [[json.loads(line)["d_loss"] for line in lines] for lines in (kept, whole)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"network": "mlp", "latent": "uniform"},  # dropout
+        {"network": "r3gan", "loss": "relativistic", "r1_gamma": 0.5, "r2_gamma": 0.5, "penalty_every": 3},
+        {"augment": "translation,colour", "augment_target": 0.2, "accumulate": 2},
+        {"network": "sngan", "loss": "hinge", "burn_in_kimg": 0.3, "beta2_end": 0.9, "lr_factor": 0.5},
+        {"loss": "wasserstein", "gradient_penalty": 10.0, "spectral_norm": False, "d_steps": 2, "noise_share": 0.1},
+    ],
+    ids=",".join,
+)
+def test_every_kind_of_game_is_resumed_exactly(tmp_path: Path, digits: Split, settings: dict[str, object]) -> None:
+    stops, whole = tmp_path / "stops", tmp_path / "whole"
+    for kimg in (0.08, 0.16):
+        fit(small_config(kimg=kimg, **settings), digits, stops, resume=kimg > 0.1, console=quiet())
+    fit(small_config(kimg=0.16, **settings), digits, whole, resume=False, console=quiet())
+    assert checkpoint.load(stops).sha256() == checkpoint.load(whole).sha256()
+
+
+def test_a_signal_stops_after_the_step_saves_and_says_so(tmp_path: Path, digits: Split, finished_run: Path) -> None:
+    class Impatient(Console):
+        """A console whose reader presses Ctrl-C at the second report."""
+
+        reports = 0
+
+        def print(self, *words: Any, **how: Any) -> None:  # noqa: ANN401 -- as rich has them
+            self.reports += "kimg" in str(words)
+            if self.reports == 2:
+                self.reports = 3
+                os.kill(os.getpid(), signal.SIGINT)
+
+    config = small_config(sample_every_kimg=10.0)
+    outcome = fit(config, digits, tmp_path, resume=False, console=Impatient(file=io.StringIO()))
+    assert outcome.stopped == signal.SIGINT
+    assert 200 <= outcome.game.images_seen <= 240
+    assert json.loads((tmp_path / STOPPED_FILE).read_text())["reason"] == "interrupted"
+    assert checkpoint.load(tmp_path).facts["images_seen"] == outcome.game.images_seen
+    fit(config, digits, tmp_path, resume=True, console=quiet())
+    assert not (tmp_path / STOPPED_FILE).exists()
+    assert checkpoint.load(tmp_path).part("ema").keys() == checkpoint.load(finished_run).part("ema").keys()
+    for name, value in checkpoint.load(tmp_path).tensors.items():
+        assert torch.equal(value, checkpoint.load(finished_run).tensors[name]), name
 
 
 def test_a_resumed_run_with_other_settings_is_refused_by_name(finished_run: Path, digits: Split) -> None:
@@ -45,38 +98,13 @@ def test_an_existing_run_is_not_overwritten(finished_run: Path, digits: Split) -
         fit(small_config(), digits, finished_run, resume=False, console=quiet())
 
 
-def test_resume_falls_back_to_the_last_checkpoint_that_can_be_read(tmp_path: Path, digits: Split) -> None:
-    fit(small_config(), digits, tmp_path, resume=False, console=quiet())
-    latest, before = checkpoint.checkpoints(tmp_path)
-    latest.write_bytes(latest.read_bytes()[:1000])
-    assert checkpoint.load(tmp_path)["images_seen"] == 200
-    before.write_bytes(b"")
-    with pytest.raises(CheckpointError, match="no checkpoint can be read"):
-        checkpoint.load(tmp_path)
-
-
-class _Code:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (print, ("this must never run",))
-
-
-def test_a_checkpoint_cannot_run_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"generator": _Code()}, tmp_path / "checkpoint-000000000001.pt")
-    with pytest.raises(CheckpointError):
-        checkpoint.load(tmp_path)
-    assert "never" not in capsys.readouterr().out
-
-
-def test_a_save_that_dies_half_way_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint.save(tmp_path, {"step": 1}, images_seen=1)
-
-    def die(state: object, file: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(torch, "save", die)
-    with pytest.raises(OSError, match="disk full"):
-        checkpoint.save(tmp_path, {"step": 2}, images_seen=2)
-    assert checkpoint.load(tmp_path) == {"step": 1}
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint_and_says_why(tmp_path: Path, digits: Split) -> None:
+    config = small_config(loss="wasserstein", spectral_norm=False, d_lr=1e18, g_lr=1e18, sample_every_kimg=0.02)
+    with pytest.raises(Diverged, match="NaN or infinite"):
+        fit(config.model_copy(update={"report_every_kimg": 0.02}), digits, tmp_path, resume=False, console=quiet())
+    assert json.loads((tmp_path / STOPPED_FILE).read_text())["reason"] == "diverged"
+    for file in checkpoint.checkpoints(tmp_path):
+        assert all(value.isfinite().all() for value in checkpoint.load(file).tensors.values())
 
 
 def test_a_loss_that_is_not_finite_stops_the_game(digits: Split) -> None:
@@ -87,14 +115,124 @@ def test_a_loss_that_is_not_finite_stops_the_game(digits: Split) -> None:
         list(play(game, digits.train))
 
 
-@pytest.mark.parametrize("preset", ["mlp", "dcgan"])
-@pytest.mark.parametrize("loss", ["minimax", "non-saturating"])
+@pytest.mark.parametrize("network", FAMILIES)
 @pytest.mark.parametrize("conditional", [True, False])
-def test_every_family_and_loss_plays(preset: str, loss: str, *, conditional: bool, digits: Split) -> None:
-    config = small_config(kimg=0.1, loss=loss, conditional=conditional, latent="uniform", network=preset)
+def test_every_family_plays(network: str, *, conditional: bool, digits: Split) -> None:
+    config = small_config(kimg=0.1, conditional=conditional, latent="uniform", network=network)
     (report,) = play(new_game(config, digits.train), digits.train)
     assert report.images_seen == 100
     assert report.d_loss > 0
+
+
+@pytest.mark.parametrize("loss", OBJECTIVES)
+def test_every_loss_plays(loss: str, digits: Split) -> None:
+    config = small_config(kimg=0.1, loss=loss)
+    (report,) = play(new_game(config, digits.train), digits.train)
+    assert report.d_grad_norm > 0
+    assert report.g_grad_norm > 0
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_makes_its_networks(preset: str, digits: Split) -> None:
+    config = TrainingConfig.from_preset(preset, data=DIGITS)
+    generator, discriminator = build_networks(config, digits.train.shape, digits.train.classes)
+    assert generator.z_dim == config.z_dim
+    assert discriminator.feature_dim > 0
+
+
+def test_penalties_hold_the_gradient_of_d_down(digits: Split) -> None:
+    norms = {}
+    for gamma in (0.0, 20.0):
+        settings = {"network": "r3gan", "loss": "relativistic", "r1_gamma": gamma, "r2_gamma": gamma, "g_lr": 1e-9}
+        game = new_game(small_config(kimg=2.0, report_every_kimg=2.0, d_lr=2e-3, **settings), digits.train)
+        (report,) = play(game, digits.train)
+        images = to_floats(digits.held_out.images).requires_grad_()
+        (gradient,) = torch.autograd.grad(game.discriminator(images).sum(), images)
+        norms[gamma] = gradient.flatten(1).norm(dim=1).mean().item()
+        assert (report.penalty > 0) == (gamma > 0)
+    assert norms[20.0] < norms[0.0] / 2
+
+
+def test_a_lazy_penalty_weighs_as_much_on_the_whole(digits: Split) -> None:
+    penalties = []
+    for every in (1, 4):
+        settings = {"network": "r3gan", "loss": "relativistic", "r1_gamma": 1.0, "d_lr": 1e-9, "g_lr": 1e-9}
+        config = small_config(kimg=0.8, report_every_kimg=0.8, penalty_every=every, **settings)
+        (report,) = play(new_game(config, digits.train), digits.train)
+        penalties.append(report.penalty)
+    assert penalties[1] == pytest.approx(penalties[0], rel=0.3)
+
+
+def test_parts_of_a_batch_add_up_to_the_whole(digits: Split) -> None:
+    weights = []
+    for parts in (1, 4):
+        settings = {"network": "r3gan", "loss": "relativistic", "r1_gamma": 1.0, "augment": "translation"}
+        game = new_game(small_config(kimg=0.1, accumulate=parts, **settings), digits.train)
+        list(play(game, digits.train))
+        weights.append(torch.cat([p.detach().flatten() for p in game.discriminator.parameters()]))
+    assert torch.allclose(weights[0], weights[1], atol=1e-5)
+
+
+def test_the_burn_in_moves_rates_decays_and_gammas(digits: Split) -> None:
+    settings = {"burn_in_kimg": 0.2, "lr_factor": 0.25, "beta2": 0.9, "beta2_end": 0.99, "g_lr": 1e-3}
+    game = new_game(small_config(kimg=0.3, report_every_kimg=0.02, **settings), digits.train)
+    rates, decays = [], []
+    for _ in play(game, digits.train):
+        (group,) = game.g_optimizer.param_groups
+        rates.append(group["lr"])
+        decays.append(group["betas"][1])
+    assert rates[0] == pytest.approx(1e-3)
+    assert rates[5] == pytest.approx((1e-3 + 0.25e-3) / 2)
+    assert rates[-1] == pytest.approx(0.25e-3)
+    assert decays[0] == pytest.approx(0.9)
+    assert decays[-1] == pytest.approx(0.99)
+
+
+def test_augmentation_rises_while_d_is_sure_of_the_training_images(digits: Split) -> None:
+    settings = {"augment": "translation", "augment_target": -0.9, "batch_size": 20}
+    game = new_game(small_config(kimg=0.4, report_every_kimg=0.4, **settings), digits.train)
+    (report,) = play(game, digits.train)
+    assert report.augment_p == pytest.approx(400 / 500_000, abs=81 / 500_000)
+
+
+def test_half_precision_plays_and_keeps_penalties_exact(digits: Split) -> None:
+    settings = {"precision": "bfloat16", "network": "r3gan", "loss": "relativistic", "r1_gamma": 1.0}
+    half, whole = [
+        next(iter(play(new_game(small_config(kimg=0.1, **kind), digits.train), digits.train)))
+        for kind in (settings, {**settings, "precision": "float32"})
+    ]
+    assert half.d_loss == pytest.approx(whole.d_loss, rel=0.02)
+    assert half.penalty == pytest.approx(whole.penalty, rel=0.1)
+    assert half.d_loss != whole.d_loss
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"accumulate": 3}, "is not cut into 3 parts"),
+        ({"accumulate": 20}, "is not cut into 20 parts"),
+        ({"augment_target": 0.6}, "augment names none"),
+        ({"augment": "flip,flip"}, "names one kind twice"),
+        ({"augment": "blur"}, "augment.0"),
+        ({"precision": "float16"}, "precision"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        small_config(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"network": "mlp", "spectral_norm": False}, "spectral_norm: network mlp leaves no choice"),
+        ({"network": "dcgan", "blocks": 2}, "blocks: network dcgan leaves no choice"),
+        ({"network": "r3gan", "generator_width": 40}, "no multiple of 16"),
+    ],
+)
+def test_what_a_family_cannot_make_is_refused(settings: dict[str, object], complaint: str, digits: Split) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        new_game(small_config(**settings), digits.train)
 
 
 def test_d_learns_to_tell_real_from_generated(digits: Split) -> None:
@@ -151,12 +289,12 @@ def test_a_run_begins_with_the_networks_of_another_under_settings_of_its_own(
     tmp_path: Path, digits: Split, finished_run: Path
 ) -> None:
     changed = small_config(kimg=0.1, class_weight=0.2, g_lr=1e-9, d_lr=1e-9)
-    game = fit(changed, digits, tmp_path, resume=False, console=quiet(), start_from=finished_run)
+    game = fit(changed, digits, tmp_path, resume=False, console=quiet(), start_from=finished_run).game
     before = checkpoint.load(finished_run)
     assert (game.images_seen, game.images_before) == (100, 400)
     for name, value in game.generator.named_parameters():
-        assert torch.allclose(value, before["generator"][name], atol=1e-6), name
-    assert checkpoint.load(tmp_path)["images_before"] == 400
+        assert torch.allclose(value, before.part("generator")[name], atol=1e-6), name
+    assert checkpoint.load(tmp_path).facts["images_before"] == 400
 
 
 def test_networks_of_another_size_are_not_begun_with(tmp_path: Path, digits: Split, finished_run: Path) -> None:

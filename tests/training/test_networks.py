@@ -3,12 +3,13 @@ import torch
 
 from training.game import to_floats
 from training.networks import FAMILIES
-from training.networks.dcgan import stages
+from training.networks.r3gan import Bottleneck
+from training.networks.sizes import depths, stages
 from training.report import pixels
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("size", [28, 32, 64])
+@pytest.mark.parametrize("size", [28, 32, 64, 128])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("classes", [0, 4])
 def test_a_pair_maps_latents_to_images_to_logits(family: str, size: int, channels: int, classes: int) -> None:
@@ -59,6 +60,13 @@ def test_sizes_are_halved_down_to_a_small_map(size: int, halvings: int) -> None:
     assert stages(size) == halvings
 
 
+def test_maps_are_half_as_deep_at_each_doubling_and_in_whole_groups() -> None:
+    assert depths(96, 2) == [96, 48, 24]
+    assert depths(128, 4, multiple=16) == [128, 64, 32, 16, 16]
+    with pytest.raises(ValueError, match="no multiple of 16"):
+        depths(40, 2, multiple=16)
+
+
 @pytest.mark.parametrize("size", [30, 7, 100])
 def test_a_size_that_does_not_halve_is_refused(size: int) -> None:
     with pytest.raises(ValueError, match="do not halve"):
@@ -71,3 +79,36 @@ def test_every_grey_level_survives_the_way_to_floats_and_back() -> None:
     assert floats.min() == -1
     assert floats.max() == 1
     assert torch.equal(pixels(floats), levels)
+
+
+def test_a_modern_pair_starts_with_blocks_that_change_nothing() -> None:
+    block = Bottleneck(16, blocks=3)
+    x = torch.randn(2, 16, 7, 7)
+    assert torch.equal(block(x), x)
+    block(x).square().sum().backward()
+    assert block.project.weight.grad is not None
+    assert block.project.weight.grad.any()  # and yet it can leave zero
+
+
+@pytest.mark.parametrize("family", ["dcgan", "sngan"])
+def test_a_discriminator_without_spectral_norm_has_plain_weights(family: str) -> None:
+    for wanted in (True, False):
+        network = FAMILIES[family].discriminator(shape=(28, 28, 1), classes=3, width=16, spectral_norm=wanted)
+        assert any("parametrizations" in name for name, _ in network.named_parameters()) == wanted
+
+
+def test_more_blocks_make_a_deeper_modern_pair() -> None:
+    sizes = []
+    for blocks in (1, 2):
+        generator = FAMILIES["r3gan"].generator(z_dim=6, shape=(28, 28, 1), classes=0, width=32, blocks=blocks)
+        sizes.append(sum(isinstance(module, Bottleneck) for module in generator.modules()))
+    assert sizes == [3, 6]
+
+
+def test_the_reference_network_of_the_study_has_its_layers() -> None:
+    generator = FAMILIES["infogan"].generator(z_dim=64, shape=(28, 28, 1), classes=0, width=128)
+    shapes = [tuple(p.shape) for name, p in generator.named_parameters() if p.dim() > 1]
+    assert shapes == [(1024, 64), (6272, 1024), (128, 64, 4, 4), (64, 1, 4, 4)]
+    discriminator = FAMILIES["infogan"].discriminator(shape=(28, 28, 1), classes=0, width=128)
+    shapes = [tuple(p.shape) for name, p in discriminator.named_parameters() if p.dim() > 1]
+    assert shapes == [(64, 1, 4, 4), (128, 64, 4, 4), (1024, 6272), (1, 1024)]

@@ -1,53 +1,41 @@
 """`gantrain fit`."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from rich.console import Console
 
+from training.cli.measuring import EXTRACTOR, extractor_for
 from training.config import PRESETS, TrainingConfig
 from training.errors import ConfigError
-
-_FLAGS: dict[str, Any] = {
-    "resolution": click.INT,
-    "network": click.Choice(["mlp", "dcgan"]),
-    "loss": click.Choice(["minimax", "non-saturating"]),
-    "conditional": None,
-    "z_dim": click.INT,
-    "latent": click.Choice(["normal", "uniform"]),
-    "generator_width": click.INT,
-    "discriminator_width": click.INT,
-    "kimg": click.FLOAT,
-    "batch_size": click.INT,
-    "d_steps": click.INT,
-    "noise_share": click.FLOAT,
-    "class_weight": click.FLOAT,
-    "g_lr": click.FLOAT,
-    "d_lr": click.FLOAT,
-    "beta1": click.FLOAT,
-    "beta2": click.FLOAT,
-    "ema_half_life_kimg": click.FLOAT,
-    "lr_decay": None,
-    "seed": click.INT,
-    "device": click.Choice(["auto", "cpu", "cuda"]),
-    "threads": click.INT,
-    "report_every_kimg": click.FLOAT,
-    "sample_every_kimg": click.FLOAT,
-}
 
 
 def _setting_flags(command: Any) -> Any:  # noqa: ANN401 -- click decorates callables of any shape
     """One flag per setting, described by the setting itself, so that the two cannot drift apart."""
-    for name, kind in reversed(_FLAGS.items()):
-        flag = "--" + name.replace("_", "-")
-        text = TrainingConfig.model_fields[name].description
-        if kind is None:
-            command = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)(command)
+    for name, field in reversed(TrainingConfig.model_fields.items()):
+        if name in {"preset", "data"}:
+            continue
+        flag, kind = "--" + name.replace("_", "-"), _kind(field.annotation)
+        if kind is click.BOOL:
+            command = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=field.description)(command)
         else:
-            command = click.option(flag, name, type=kind, default=None, help=text)(command)
+            command = click.option(flag, name, type=kind, default=None, help=field.description)(command)
     return command
+
+
+def _kind(annotation: Any) -> click.ParamType[Any]:  # noqa: ANN401 -- any type that a setting has
+    """What click makes of a setting's type; ranges are the setting's own to check."""
+    options = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return click.Choice(options)
+    if options and get_origin(annotation) is not tuple:  # annotated, or optional
+        return _kind(options[0])
+    kinds: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, bool: click.BOOL}
+    return kinds.get(annotation, click.STRING)
 
 
 @click.command()
@@ -61,6 +49,7 @@ def _setting_flags(command: Any) -> Any:  # noqa: ANN401 -- click decorates call
     default=None,
     help="Begin with the networks of another run, or of one of its checkpoints.",
 )
+@EXTRACTOR
 @click.option("--dry-run", is_flag=True, help="Print the settings and the networks' sizes, and stop.")
 @_setting_flags
 def fit(
@@ -71,6 +60,7 @@ def fit(
     resume: bool,
     start_from: Path | None,
     dry_run: bool,
+    extractor: Path | None,
     **settings: Any,  # noqa: ANN401 -- one keyword per setting
 ) -> None:
     """Play the game: train a generator and a discriminator.
@@ -83,7 +73,8 @@ def fit(
 
     if resume and start_from is not None:
         raise ConfigError("--resume goes on with the run in --out; --start-from begins a new one: give one of the two")
-    console = Console(stderr=True)
+    leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several of these, and one is to tell
+    console = Console(stderr=True, quiet=not leads)
     config = TrainingConfig.from_preset(preset, data=data, **settings)
     split = load(data, resolution=config.resolution)
     height, width, channels = split.train.shape
@@ -99,9 +90,27 @@ def fit(
         for label, network in (("G", game.generator), ("D", game.discriminator)):
             console.print(f"{label}  {sum(p.numel() for p in network.parameters()):,} parameters on {game.device}")
         return
-    try:
-        run_fit(config, split, out, resume=resume, console=console, start_from=start_from)
-    except KeyboardInterrupt:
-        console.print(f"stopped; go on with: gantrain fit --resume --preset {preset} --data {data} --out {out} ...")
-        sys.exit(130)
+    measured_by = extractor_for(extractor, split) if config.evaluate_every_kimg else None
+    outcome = run_fit(config, split, out, resume=resume, console=console, start_from=start_from, extractor=measured_by)
+    if not leads:
+        return
+    if outcome.stopped is not None:
+        console.print(f"stopped and saved at {outcome.game.images_seen / 1000:.1f} kimg; go on with:")
+        console.print(f"  {_again()}", highlight=False, soft_wrap=True)
+        sys.exit(128 + outcome.stopped)
     console.print(f"done; next: gantrain export {out} --name NAME --out models")
+
+
+def _again() -> str:
+    """The command line that goes on with this run."""
+    words = list(sys.argv[1:])
+    for index, word in enumerate(words):  # where it began is in the run by now
+        if word == "--start-from":
+            del words[index : index + 2]
+            break
+        if word.startswith("--start-from="):
+            del words[index]
+            break
+    if "--resume" not in words:
+        words.append("--resume")
+    return shlex.join(["gantrain", *words])

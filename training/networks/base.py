@@ -42,9 +42,13 @@ class Discriminator(nn.Module):
         logits: Tensor = self.head(features)
         return logits
 
+    def every(self, image: Tensor) -> Tensor:
+        """The logit of each image under each class, float32 [n, max(classes, 1)]."""
+        return self.logits(self.features(image))
+
     def forward(self, image: Tensor, class_id: Tensor | None = None) -> Tensor:
         """The logit of each image, float32 [n], under its class when one is given."""
-        return self.choose(self.logits(self.features(image)), class_id)
+        return self.choose(self.every(image), class_id)
 
     def choose(self, every: Tensor, class_id: Tensor | None) -> Tensor:
         """Of the logits under each class those of the given classes, or the marginal ones; float32 [n]."""

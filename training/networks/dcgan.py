@@ -4,47 +4,18 @@ The generator normalises by class-conditional batch statistics (Dumoulin et al.,
 norm instead of batch norm (Miyato et al., 2018), so that a score never depends on the batch, and a projection head.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import spectral_norm as normalised
 
 from training.networks.base import Discriminator, Generator, ProjectionHead
+from training.networks.batch_norm import ClassBatchNorm
+from training.networks.sizes import even_stages
 
 SLOPE = 0.2
 """Of the leaky rectifiers, as in the paper."""
-
-
-def stages(size: int) -> int:
-    """How often `size` is halved to reach the smallest map, 4 to 7 pixels wide: 28 -> 7, 32 -> 4, 64 -> 4.
-
-    Raises ValueError for a size that does not come out.
-    """
-    halvings, smallest = 0, size
-    while smallest > 7 and smallest % 2 == 0:
-        halvings, smallest = halvings + 1, smallest // 2
-    if not 4 <= smallest <= 7 or halvings == 0:
-        raise ValueError(f"{size} pixels do not halve to a map of 4 to 7 pixels")
-    return halvings
-
-
-class ClassBatchNorm(nn.Module):
-    """Batch norm whose gain and shift are looked up by class; plain batch norm without classes."""
-
-    def __init__(self, channels: int, classes: int) -> None:
-        super().__init__()
-        self.normalise = nn.BatchNorm2d(channels, affine=False)
-        self.gain = nn.Embedding(max(classes, 1), channels)
-        self.shift = nn.Embedding(max(classes, 1), channels)
-        nn.init.ones_(self.gain.weight)
-        nn.init.zeros_(self.shift.weight)
-
-    def forward(self, x: Tensor, class_id: Tensor | None) -> Tensor:
-        """Float32 [n, channels, h, w] -> the same shape."""
-        rows = torch.zeros_like(x[:, 0, 0, 0], dtype=torch.int64) if class_id is None else class_id
-        normal: Tensor = self.normalise(x)
-        gain: Tensor = self.gain(rows)
-        shift: Tensor = self.shift(rows)
-        return normal * gain[:, :, None, None] + shift[:, :, None, None]
 
 
 class DcganGenerator(Generator):
@@ -54,9 +25,7 @@ class DcganGenerator(Generator):
         super().__init__()
         self.z_dim, self.classes = z_dim, classes
         height, image_width, channels = shape
-        doublings = stages(height)
-        if stages(image_width) != doublings:
-            raise ValueError(f"{height}x{image_width} images do not halve evenly")
+        doublings = even_stages(shape)
         self.bottom = (width, height >> doublings, image_width >> doublings)
         self.start = nn.Linear(z_dim, self.bottom[0] * self.bottom[1] * self.bottom[2], bias=False)
         self.norms = nn.ModuleList([ClassBatchNorm(width, classes)])
@@ -79,24 +48,30 @@ class DcganGenerator(Generator):
 
 
 class DcganDiscriminator(Discriminator):
-    """Strided convolutions down to the small map -> `feature_dim` features -> a projection head."""
+    """Strided convolutions down to the small map -> 128 features -> a projection head.
 
-    def __init__(self, *, shape: tuple[int, int, int], classes: int, width: int, feature_dim: int = 128) -> None:
+    `spectral_norm` can be left out, for losses that bound the gradient instead.
+    """
+
+    feature_dim = 128
+
+    def __init__(self, *, shape: tuple[int, int, int], classes: int, width: int, spectral_norm: bool = True) -> None:
         super().__init__()
-        self.classes, self.feature_dim = classes, feature_dim
+        self.classes = classes
         height, image_width, channels = shape
-        halvings = stages(height)
+        halvings = even_stages(shape)
+        wrap: Callable[[nn.Module], nn.Module] = normalised if spectral_norm else nn.Identity()
         layers: list[nn.Module] = []
         depth, inputs = width >> halvings, channels
         for _ in range(halvings):
             depth *= 2
-            layers += [spectral_norm(nn.Conv2d(inputs, depth, 4, stride=2, padding=1)), nn.LeakyReLU(SLOPE)]
+            layers += [wrap(nn.Conv2d(inputs, depth, 4, stride=2, padding=1)), nn.LeakyReLU(SLOPE)]
             inputs = depth
-        layers += [spectral_norm(nn.Conv2d(depth, depth, 3, padding=1)), nn.LeakyReLU(SLOPE), nn.Flatten()]
+        layers += [wrap(nn.Conv2d(depth, depth, 3, padding=1)), nn.LeakyReLU(SLOPE), nn.Flatten()]
         smallest = (height >> halvings) * (image_width >> halvings)
-        layers += [spectral_norm(nn.Linear(depth * smallest, feature_dim)), nn.LeakyReLU(SLOPE)]
+        layers += [wrap(nn.Linear(depth * smallest, self.feature_dim)), nn.LeakyReLU(SLOPE)]
         self.body = nn.Sequential(*layers)
-        self.head = ProjectionHead(feature_dim, classes, normalise=True)
+        self.head = ProjectionHead(self.feature_dim, classes, normalise=spectral_norm)
 
 
 def _initialise(network: nn.Module) -> None:

@@ -1,0 +1,67 @@
+"""Quick measurements while a game is played, kept in quality.jsonl."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.manifest import LatentSpec
+from training.data import Split
+from training.evaluate import evaluate
+from training.game import Game
+from training.metrics.features import Extractor
+from training.report import generate
+
+QUALITY_FILE = "quality.jsonl"
+IMAGES = 2000
+"""Generated images of a quick measurement: its FID is higher than that of 10,000, and compares with its like alone."""
+
+
+class LivePlayers:
+    """The smoothed generator of a game that goes on, as a measurer sees it (see `training.players.Players`)."""
+
+    has_discriminator = False
+
+    def __init__(self, game: Game) -> None:
+        self._game = game
+
+    @property
+    def latent(self) -> LatentSpec:
+        """See Players."""
+        return self._game.latent
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See Players."""
+        return self._game.shape
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """See Players."""
+        return self._game.classes
+
+    def images(
+        self, z: NDArray[np.float32], class_ids: NDArray[np.int64] | None, *, truncation: float = 1.0
+    ) -> NDArray[np.uint8]:
+        """See Players."""
+        return generate(self._game.ema.network, self._game.device, z * np.float32(truncation), class_ids)
+
+    def logits(self, images: NDArray[np.uint8], class_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Not asked while `has_discriminator` says no."""
+        raise NotImplementedError
+
+
+class QualityLog:
+    """Measures a game and appends a line of figures to the run's quality.jsonl."""
+
+    def __init__(self, run: Path, split: Split, extractor: Extractor) -> None:
+        self._path, self._split, self._extractor = run / QUALITY_FILE, split, extractor
+
+    def measure(self, game: Game) -> dict[str, float]:
+        """The figures of `evaluate` by name, on 2,000 images of the smoothed generator."""
+        metrics = evaluate(LivePlayers(game), self._split, self._extractor, images=IMAGES).metrics
+        figures = {name: metric.value for name, metric in metrics.items()}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"images_seen": game.images_seen, **figures}) + "\n")
+        return figures
