@@ -59,7 +59,7 @@ class Reporter:
         )
         self._progress.update(self._task, completed=kimg, description=line)
         if not self._console.is_terminal:
-            self._console.print(f"{kimg:8.1f} kimg  {line}", highlight=False)
+            self._console.print(f"{kimg:8.1f} kimg  {line}", highlight=False, soft_wrap=True)
         self._log.write(json.dumps({**asdict(report), "time": round(time.time(), 3)}) + "\n")
         for name, value in asdict(report).items():
             if name != "images_seen":
@@ -68,7 +68,7 @@ class Reporter:
     def quality(self, figures: Mapping[str, float], *, images_seen: int) -> None:
         """Show a quick measurement and add it to TensorBoard."""
         told = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        self._console.print(f"{images_seen / 1000:8.1f} kimg  {told}", highlight=False)
+        self._console.print(f"{images_seen / 1000:8.1f} kimg  {told}", highlight=False, soft_wrap=True)
         for name, value in figures.items():
             self._tensorboard.add_scalar(f"quality/{name}", value, images_seen)
 
