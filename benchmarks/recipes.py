@@ -13,31 +13,69 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
+
+import torch
 
 from benchmarks import machine
 from benchmarks.systems import ROOT
+from benchmarks.training import OurLoop
 from training import checkpoint
-from training.config import PRESETS
+from training.config import PRESETS, TrainingConfig
+from training.data import load
 
-COLUMNS = ("fid", "kid", "precision", "recall", "density", "coverage", "conditional_accuracy")
+_COLUMNS = ("fid", "kid", "precision", "recall", "density", "coverage", "conditional_accuracy")
 
 
 @dataclass(frozen=True)
 class Run:
     """One preset trained once: what `evaluate` says at its end, and the quick figures on the way there.
 
-    `course` has, for each quick measurement, images seen, seconds of training, and FID.
+    `course` has, for each quick measurement, images seen and FID.
     """
 
     data: str
     preset: str
     seed: int
     kimg: float
-    images_per_s: float
     metrics: dict[str, float]
     floors: dict[str, float]
-    course: list[tuple[int, float, float]]
+    course: list[tuple[int, float]]
+
+
+@dataclass
+class Kept:
+    """All runs on one data set, and the speed of each preset where it was measured on its own."""
+
+    data: str
+    runs: list[Run]
+    speeds: dict[str, float]
+
+    @classmethod
+    def read(cls, folder: Path, data: str) -> "Kept":
+        """What earlier calls left in `folder`."""
+        path = folder / f"recipes-{data}.json"
+        document = json.loads(path.read_text()) if path.is_file() else {"runs": [], "speeds": {}}
+        return cls(data, [Run(**row) for row in document["runs"]], document["speeds"])
+
+    def write(self, folder: Path) -> None:
+        """Keep it, and the page that is made of it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        document = {"runs": [asdict(run) for run in self.runs], "speeds": self.speeds}
+        (folder / f"recipes-{self.data}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        (folder / f"recipes-{self.data}.md").write_text(self.page(), encoding="utf-8")
+
+    def page(self) -> str:
+        """The tables, in Markdown."""
+        about = machine.describe()
+        lines = [f"# Presets on {self.data}", "", f"- `python -m benchmarks.recipes` on {about['cpu']}, one core a run"]
+        lines += ["- 10,000 generated images against the 10,000 held-out ones, in the shipped extractor's features"]
+        lines += ["- means over the seeds, least and most behind them; *real* is what training images score", ""]
+        for kimg in sorted({run.kimg for run in self.runs}):
+            same = [run for run in self.runs if run.kimg == kimg]
+            lines += [f"## After {kimg:g} kimg", "", *_by_images(same, self.speeds), ""]
+            lines += _by_time(same, self.speeds)
+        return "\n".join(lines).rstrip() + "\n"
 
 
 def main() -> None:
@@ -49,24 +87,22 @@ def main() -> None:
     parser.add_argument("--kimg", type=float, default=200.0, help="images that each run sees, in thousands")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=Path, default=ROOT / "build" / "recipes", help="folder of the runs")
+    parser.add_argument("--speeds", action="store_true", help="measure how fast each preset trains, on an idle machine")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     chosen = parser.parse_args()
-    name = chosen.data.resolve().name
-    kept = chosen.out / f"recipes-{name}.json"
-    runs = [Run(**row) for row in json.loads(kept.read_text())["runs"]] if kept.is_file() else []
+    kept = Kept.read(chosen.out, chosen.data.resolve().name)
     for seed in chosen.seeds:
         for preset in chosen.presets:
-            if any((run.preset, run.seed, run.kimg) == (preset, seed, chosen.kimg) for run in runs):
+            if any((run.preset, run.seed, run.kimg) == (preset, seed, chosen.kimg) for run in kept.runs):
                 continue
-            folder = chosen.runs / name / f"{preset}-{seed}-{chosen.kimg:g}"
+            folder = chosen.runs / kept.data / f"{preset}-{seed}-{chosen.kimg:g}"
             _fit(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg, threads=chosen.threads)
-            runs.append(_measure(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg))
-            chosen.out.mkdir(parents=True, exist_ok=True)
-            document = {"machine": machine.describe(), "threads": chosen.threads, "runs": [asdict(run) for run in runs]}
-            kept.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-            page = _page(name, runs, document["machine"], threads=chosen.threads)
-            (chosen.out / f"recipes-{name}.md").write_text(page, encoding="utf-8")
-    print(_page(name, runs, machine.describe(), threads=chosen.threads))
+            kept.runs.append(_measure(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg))
+            kept.write(chosen.out)
+    if chosen.speeds:
+        kept.speeds = _speeds(sorted({run.preset for run in kept.runs}), chosen.data, threads=chosen.threads)
+    kept.write(chosen.out)
+    print(kept.page())
 
 
 def _fit(folder: Path, data: Path, preset: str, *, seed: int, kimg: float, threads: int) -> None:
@@ -81,21 +117,12 @@ def _fit(folder: Path, data: Path, preset: str, *, seed: int, kimg: float, threa
 def _measure(folder: Path, data: Path, preset: str, *, seed: int, kimg: float) -> Run:
     told = _gantrain(["evaluate", str(folder), "--data", str(data), "--json"], threads=1)
     found = json.loads(told)["metrics"]
-    seconds: dict[float, float] = {}
-    elapsed, before = 0.0, 0.0
-    for report in _lines(folder / "metrics.jsonl"):
-        elapsed += (report["images_seen"] - before) / report["images_per_s"]
-        before = report["images_seen"]
-        seconds[before] = elapsed
-    course = [
-        (int(row["images_seen"]), seconds[row["images_seen"]], row["fid"]) for row in _lines(folder / "quality.jsonl")
-    ]
+    course = [(int(row["images_seen"]), row["fid"]) for row in _lines(folder / "quality.jsonl")]
     return Run(
         data=data.resolve().name,
         preset=preset,
         seed=seed,
         kimg=kimg,
-        images_per_s=before / elapsed,
         metrics={name: metric["value"] for name, metric in found.items()},
         floors={name: metric["floor"] for name, metric in found.items() if metric.get("floor") is not None},
         course=course,
@@ -113,45 +140,55 @@ def _lines(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _page(name: str, runs: Sequence[Run], about: Mapping[str, object], *, threads: int) -> str:
-    lines = [f"# Presets on {name}", ""]
-    lines += [f"- machine: {about['cpu']}, {threads} thread(s) a run, commit {about['commit']}"]
-    lines += ["- 10,000 generated images against the 10,000 held-out ones, in the shipped extractor's features"]
-    lines += ["- means over the seeds, least and most behind them; *real* is what training images score", ""]
-    for kimg in sorted({run.kimg for run in runs}):
-        same = [run for run in runs if run.kimg == kimg]
-        lines += [f"## After {kimg:g} kimg", "", *_by_images(same), ""]
-        lines += [*_by_time(same), ""]
-    return "\n".join(lines).rstrip() + "\n"
+def _speeds(presets: Sequence[str], data: Path, *, threads: int, turns: int = 3, steps: int = 20) -> dict[str, float]:
+    """Images a second of each preset's loop, the median of turns that they take one after another."""
+    torch.set_num_threads(threads)
+    images, loops = load(data).train, {}
+    for preset in presets:
+        config = TrainingConfig.from_preset(preset, data=data, kimg=1e6)
+        every = steps * config.batch_size * config.d_steps / 1000
+        loops[preset] = OurLoop(config.model_copy(update={"report_every_kimg": every}), images)
+        loops[preset].images_per_s()
+    rates: dict[str, list[float]] = {preset: [] for preset in presets}
+    for _ in range(turns):
+        for preset, loop in loops.items():
+            rates[preset].append(loop.images_per_s())
+    return {preset: median(found) for preset, found in rates.items()}
 
 
-def _by_images(runs: Sequence[Run]) -> list[str]:
-    columns = [name for name in COLUMNS if any(name in run.metrics for run in runs)]
+def _by_images(runs: Sequence[Run], speeds: Mapping[str, float]) -> list[str]:
+    columns = [name for name in _COLUMNS if any(name in run.metrics for run in runs)]
     lines = ["| preset | seeds | " + " | ".join(columns) + " | images/s |"]
     lines += ["| --- | ---: |" + " ---: |" * (len(columns) + 1)]
     floors = {name: value for run in runs for name, value in run.floors.items()}
     for preset, same in _grouped(runs).items():
         cells = [_spread([run.metrics[name] for run in same if name in run.metrics]) for name in columns]
-        speed = _spread([run.images_per_s for run in same], digits=3)
+        speed = f"{speeds[preset]:.0f}" if preset in speeds else ""
         lines.append(f"| {preset} | {len(same)} | " + " | ".join(cells) + f" | {speed} |")
     real = " | ".join(f"{floors[name]:.4g}" if name in floors else "" for name in columns)
     return [*lines, f"| *real* | | {real} | |"]
 
 
-def _by_time(runs: Sequence[Run]) -> list[str]:
-    """FID by the quick measurement (2,000 images) when the fastest preset was through, for all of them."""
-    limit = min(run.course[-1][1] for run in runs if run.course)
-    lines = [f"FID by the quick measurement (2,000 images) after {limit / 60:.1f} minutes of training each:", ""]
-    lines += ["| preset | kimg seen | FID |", "| --- | ---: | ---: |"]
-    for preset, same in _grouped(runs).items():
-        reached = [[point for point in run.course if point[1] <= limit * 1.001] for run in same]
-        last = [points[-1] for points in reached if points]
-        if last:
-            seen = mean(point[0] for point in last) / 1000
-            lines.append(f"| {preset} | {seen:.0f} | {_spread([point[2] for point in last])} |")
-        else:
-            lines.append(f"| {preset} | fewer than the first measurement | |")
-    return lines
+def _by_time(runs: Sequence[Run], speeds: Mapping[str, float]) -> list[str]:
+    """FID by the quick measurement after equal times, the first being what the slowest takes to its first one."""
+    found = {preset: same for preset, same in _grouped(runs).items() if preset in speeds}
+    if not found:
+        return []
+    first = max(same[0].course[0][0] / speeds[preset] for preset, same in found.items())
+    limits = [first * times for times in (1, 2, 4, 8)]
+    lines = [
+        "FID by the quick measurement (2,000 images) after equal time on a core of its own, and of a preset that was"
+    ]
+    lines += ["through before then its last one:", ""]
+    lines += ["| preset | " + " | ".join(f"{limit / 60:.1f} minutes" for limit in limits) + " |"]
+    lines += ["| --- |" + " ---: |" * len(limits)]
+    for preset, same in found.items():
+        reached = [
+            [max((seen, fid) for seen, fid in run.course if seen <= limit * speeds[preset])[1] for run in same]
+            for limit in limits
+        ]
+        lines.append(f"| {preset} | " + " | ".join(map(_spread, reached)) + " |")
+    return [*lines, ""]
 
 
 def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:

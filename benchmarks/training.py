@@ -47,7 +47,7 @@ def main() -> None:
         )
         turn_images = chosen.steps * config.batch_size * config.d_steps
         config = config.model_copy(update={"report_every_kimg": turn_images / 1000})
-        ours, plain = _Ours(config, data), _Plain(config, data, steps=chosen.steps)
+        ours, plain = OurLoop(config, data), PlainLoop(config, data, steps=chosen.steps)
         for one in (ours, plain):
             one.images_per_s()  # with what is done once
         pairs = []
@@ -81,7 +81,7 @@ def main() -> None:
         print(json.dumps({"written": chosen.out.name}))
 
 
-class _Ours:
+class OurLoop:
     """`gantrain fit`'s loop: moving average, figures, schedules and all; a report is due after every turn's steps."""
 
     def __init__(self, config: TrainingConfig, data: ImageSet) -> None:
@@ -92,7 +92,7 @@ class _Ours:
         return next(self._reports).images_per_s
 
 
-class _Plain:
+class PlainLoop:
     """The loop of a tutorial."""
 
     def __init__(self, config: TrainingConfig, data: ImageSet, *, steps: int) -> None:
