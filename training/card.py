@@ -6,8 +6,16 @@ from training.evaluate import Evaluation, Recognition
 
 _MEANING = {
     "fid": "Fréchet distance to the held-out real images, in the extractor's features (lower is better)",
+    "kid": "kernel distance to them in the same features (lower is better)",
+    "precision": "generated images that lie among real ones",
+    "recall": "real images that lie among generated ones",
+    "density": "how densely real images surround the generated ones (about 1 for real images)",
+    "coverage": "real images that have a generated one among their nearest",
     "conditional_accuracy": "images that the extractor's classifier takes for the class asked for",
     "conditional_accuracy_worst_class": "the same for the class that does worst",
+    "modes": "of the 1000 modes of stacked digits, how many were made",
+    "modes_divergence": "how unevenly the modes were made, KL to uniform in nats (0 is even)",
+    "feature_probe": "a linear classifier on D's features; *real* is the same on plain pixels",
     "auc_real_against_noise": "how well D's score tells held-out real images from uniform noise (0.5 is chance)",
     "auc_real_against_generated": "how well D's score tells held-out real images from this generator's",
 }

@@ -1,6 +1,6 @@
 """`gantrain evaluate`: the figures of a run or a bundle, each beside what real images reach."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,18 @@ from bundle import MANIFEST_FILE, sample_latents
 from bundle.manifest import Metric
 from training.data import Split
 from training.errors import DataError
-from training.metrics.features import Extractor
+from training.metrics.features import AnyExtractor, Channelwise, Extractor
 from training.metrics.fid import frechet_distance
+from training.metrics.kid import kernel_distance
+from training.metrics.modes import count_modes
+from training.metrics.prdc import prdc
 from training.metrics.ranking import roc_auc
 from training.players import CLASS_NOT_STATED, OnnxPlayers, Players, TorchPlayers
 
 FIRST = 100
 """Seeds per class that the per-class table counts."""
+NEIGHBOURS = 5
+"""k of precision, recall, density and coverage."""
 
 
 @dataclass(frozen=True)
@@ -41,40 +46,76 @@ def open_players(path: Path) -> Players:
     return OnnxPlayers(path) if (path / MANIFEST_FILE).is_file() else TorchPlayers(path)
 
 
+class Yardstick:
+    """Real images as an extractor sees them, computed once for as many measurements as are made with them."""
+
+    def __init__(self, split: Split, extractor: AnyExtractor) -> None:
+        self.split, self.extractor = split, extractor
+        self._floors: dict[int, dict[str, float]] = {}
+        self.features, self.judged = extractor(split.held_out.images)
+
+    def floors(self, count: int) -> dict[str, float]:
+        """What the first `count` training images score."""
+        if count not in self._floors:
+            training, _ = self.extractor(self.split.train.images[:count])
+            self._floors[count] = compare(training, self.features)
+        return self._floors[count]
+
+
+def compare(features: NDArray[np.float64], real: NDArray[np.float64]) -> dict[str, float]:
+    """Every distance of features float64 [n, d] from real ones [m, d].
+
+    Those that look at neighbours compare equal numbers, as coverage grows with the number of generated images.
+    """
+    equal = min(len(features), len(real))
+    found = {"fid": frechet_distance(features, real), "kid": kernel_distance(features, real)[0]}
+    if equal > NEIGHBOURS:
+        # Evenly, since generated images come class by class.
+        parts = (part[np.linspace(0, len(part) - 1, equal).astype(np.int64)] for part in (real, features))
+        found |= asdict(prdc(*parts, k=NEIGHBOURS))
+    return found
+
+
 def evaluate(
-    players: Players, split: Split, extractor: Extractor | None, *, images: int = 10_000, truncation: float = 1.0
+    players: Players,
+    split: Split,
+    extractor: AnyExtractor | None,
+    *,
+    images: int = 10_000,
+    truncation: float = 1.0,
+    yardstick: Yardstick | None = None,
 ) -> Evaluation:
     """Measure `players` with `images` generated ones (seeds 0, 1, ... within each class) against held-out real ones.
 
-    Without an extractor only the discriminator is measured. Raises DataError when the data set is of another size than
-    the players' images, or the extractor knows other classes.
+    Without an extractor only the discriminator is measured. `yardstick` saves looking at the same real images again.
+    Raises DataError when the data set is of another size than the players' images, or the extractor knows other
+    classes.
     """
     if players.shape != split.held_out.shape:
         raise DataError(f"the networks make {players.shape} images, the data set has {split.held_out.shape}")
-    if extractor is not None and players.classes not in {None, extractor.classes}:
+    if isinstance(extractor, Extractor) and players.classes not in {None, extractor.classes}:
         raise DataError("the extractor was trained on other classes than the generator")
-    count = len(players.classes) if players.classes else 1
-    per_class = max(images // count, 2)
-    made, class_ids = _draw(players, per_class, truncation)
+    made, class_ids = draw(players, images, truncation)
     evaluation = Evaluation({})
     if extractor is not None:
-        evaluation = _measure_images(made, class_ids, split, extractor, truncation)
+        evaluation = _measure_images(made, class_ids, yardstick or Yardstick(split, extractor), truncation)
     if players.has_discriminator:
         evaluation.metrics.update(_measure_scores(made, players, split))
     return evaluation
 
 
-def recognise(players: Players, extractor: Extractor, *, truncation: float) -> Recognition | None:
+def recognise(players: Players, extractor: AnyExtractor, *, truncation: float) -> Recognition | None:
     """The first 100 images of each class at a truncation, judged by the extractor; None without classes."""
-    made, class_ids = _draw(players, FIRST, truncation)
-    return (
-        None if class_ids is None else _recognition(extractor(made)[1] == class_ids, class_ids, extractor, truncation)
-    )
+    made, class_ids = draw(players, FIRST * len(players.classes or (None,)), truncation)
+    if class_ids is None or not isinstance(extractor, Extractor):
+        return None
+    return _recognition(extractor(made)[1] == class_ids, class_ids, extractor, truncation)
 
 
-def _draw(players: Players, per_class: int, truncation: float) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
-    """Images of the seeds 0, 1, ... for each class in turn, and their classes."""
+def draw(players: Players, images: int, truncation: float) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None]:
+    """Images of the seeds 0, 1, ... for each class in turn, as many for each, and their classes."""
     count = len(players.classes) if players.classes else 1
+    per_class = max(images // count, 2)
     class_ids = np.repeat(np.arange(count, dtype=np.int64), per_class) if players.classes else None
     z = sample_latents(players.latent, list(range(per_class)) * count)
     return players.images(z, class_ids, truncation=truncation), class_ids
@@ -89,40 +130,37 @@ def _recognition(
 
 
 def _measure_images(
-    made: NDArray[np.uint8],
-    class_ids: NDArray[np.int64] | None,
-    split: Split,
-    extractor: Extractor,
-    truncation: float,
+    made: NDArray[np.uint8], class_ids: NDArray[np.int64] | None, yardstick: Yardstick, truncation: float
 ) -> Evaluation:
+    extractor, labels = yardstick.extractor, yardstick.split.held_out.labels
     features, judged = extractor(made)
-    real_test, test_judged = extractor(split.held_out.images)
-    real_train, _ = extractor(split.train.images[: len(made)])
-    fid = Metric(
-        value=frechet_distance(features, real_test),
-        n=len(made),
-        extractor=extractor.sha256,
-        floor=frechet_distance(real_train, real_test),
-    )
-    labels = split.held_out.labels
-    if class_ids is None or labels is None:
-        return Evaluation({"fid": fid})
-    right, real_right = judged == class_ids, test_judged == labels
+    floors = yardstick.floors(len(made))
+    metrics = {
+        name: Metric(value=value, n=len(made), extractor=extractor.sha256, floor=floors.get(name))
+        for name, value in compare(features, yardstick.features).items()
+    }
+    if isinstance(extractor, Channelwise):
+        modes, real = count_modes(judged), count_modes(yardstick.judged)
+        for name, value, floor in (
+            ("modes", modes.found, real.found),
+            ("modes_divergence", modes.divergence, real.divergence),
+        ):
+            metrics[name] = Metric(value=value, n=len(made), extractor=extractor.sha256, floor=floor)
+    if class_ids is None or labels is None or not isinstance(extractor, Extractor):
+        return Evaluation(metrics)
+    right, real_right = judged == class_ids, yardstick.judged == labels
     by_class = [right[class_ids == index] for index in range(len(extractor.classes))]
     real_by_class = [real_right[labels == index] for index in range(len(extractor.classes)) if (labels == index).any()]
-    accuracy = Metric(
+    metrics["conditional_accuracy"] = Metric(
         value=float(right.mean()), n=len(made), extractor=extractor.sha256, floor=float(real_right.mean())
     )
-    worst = Metric(
+    metrics["conditional_accuracy_worst_class"] = Metric(
         value=min(float(part.mean()) for part in by_class),
         n=len(made) // len(by_class),
         extractor=extractor.sha256,
         floor=min(float(part.mean()) for part in real_by_class),
     )
-    return Evaluation(
-        {"fid": fid, "conditional_accuracy": accuracy, "conditional_accuracy_worst_class": worst},
-        _recognition(right, class_ids, extractor, truncation),
-    )
+    return Evaluation(metrics, _recognition(right, class_ids, extractor, truncation))
 
 
 def _measure_scores(made: NDArray[np.uint8], players: Players, split: Split) -> dict[str, Metric]:

@@ -42,9 +42,10 @@ from training.graphs import (
     require_parity,
 )
 from training.half import in_half_precision
-from training.metrics.features import Extractor
+from training.metrics.features import AnyExtractor
 from training.players import CLASS_NOT_STATED, OnnxPlayers, TorchPlayers, run_generator
 from training.report import sample_grid, save_png
+from training.studies import feature_probe
 
 GOLDEN_SEEDS = tuple(range(8))
 CARD_TRUNCATION = 0.7
@@ -72,7 +73,7 @@ def export(
     models: Path,
     order: BundleOrder,
     *,
-    extractor: Extractor | None,
+    extractor: AnyExtractor | None,
     say: Callable[[str], None],
 ) -> Path:
     """Write the bundle `models/<name>/<version>` and return its folder.
@@ -106,7 +107,7 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     players: TorchPlayers,
     split: Split,
     order: BundleOrder,
-    extractor: Extractor | None,
+    extractor: AnyExtractor | None,
     say: Callable[[str], None],
 ) -> None:
     files = {"generator.onnx": _export_generator(players, order.precision, say)}
@@ -133,6 +134,8 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     say("measuring the exported graphs")
     exported = OnnxPlayers(folder)
     evaluation = evaluate(exported, split, extractor)
+    if order.discriminator and split.train.labels is not None and split.held_out.labels is not None:
+        evaluation.metrics["feature_probe"] = feature_probe(exported, split)
     truncated = None if extractor is None else recognise(exported, extractor, truncation=CARD_TRUNCATION)
     manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
     _write_manifest(folder, manifest)

@@ -15,7 +15,7 @@ from training.errors import CheckpointError, ConfigError, Diverged
 from training.game import Game, new_game, pick_device
 from training.interrupt import Interrupt
 from training.loop import play
-from training.metrics.features import Extractor
+from training.metrics.features import AnyExtractor
 from training.provenance import git_commit
 from training.quality import QUALITY_FILE, QualityLog
 from training.report import METRICS_FILE, Reporter, forget_after
@@ -42,7 +42,7 @@ def fit(
     resume: bool,
     console: Console,
     start_from: Path | None = None,
-    extractor: Extractor | None = None,
+    extractor: AnyExtractor | None = None,
 ) -> Outcome:
     """Train in folder `run`, which ends up with config.json, metrics.jsonl, tensorboard/, samples/ and checkpoints.
 

@@ -56,6 +56,10 @@ class Players(Protocol):
         """The score of each image, float64 [n]; class -1 is "not stated". Unconditional pairs ignore the class."""
         ...
 
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """What D makes of each image before it scores it, float64 [n, feature_dim]."""
+        ...
+
 
 class TorchPlayers:
     """The networks of a run, the generator being the smoothed one."""
@@ -98,6 +102,15 @@ class TorchPlayers:
             parts.append(scored[0].cpu().numpy().astype(np.float64))
         return np.concatenate(parts)
 
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """See Players."""
+        parts = []
+        for start in range(0, len(images), _ROWS):
+            with torch.inference_mode():
+                found = self.discriminator.features(to_floats(images[start : start + _ROWS]).to(self.device))
+            parts.append(found.cpu().numpy().astype(np.float64))
+        return np.concatenate(parts)
+
 
 class OnnxPlayers:
     """The graphs of a bundle on the CPU provider: what a service would serve."""
@@ -131,6 +144,13 @@ class OnnxPlayers:
 
     def logits(self, images: NDArray[np.uint8], class_ids: NDArray[np.int64]) -> NDArray[np.float64]:
         """See Players."""
+        return self._score("logit", images, class_ids)
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """See Players."""
+        return self._score("features", images, np.full(len(images), CLASS_NOT_STATED, dtype=np.int64))
+
+    def _score(self, output: str, images: NDArray[np.uint8], class_ids: NDArray[np.int64]) -> NDArray[np.float64]:
         if self._discriminator is None:
             raise ValueError("this bundle has no discriminator")
         parts = []
@@ -139,7 +159,7 @@ class OnnxPlayers:
             feed: dict[str, NDArray[np.generic]] = {"image": images[rows]}
             if self.classes is not None:
                 feed["class_id"] = class_ids[rows]
-            parts.append(self._discriminator.run(["logit"], feed)[0].astype(np.float64))
+            parts.append(self._discriminator.run([output], feed)[0].astype(np.float64))
         return np.concatenate(parts)
 
 

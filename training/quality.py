@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from bundle.manifest import LatentSpec
 from training.data import Split
-from training.evaluate import evaluate
+from training.evaluate import Yardstick, evaluate
 from training.game import Game
-from training.metrics.features import Extractor
+from training.metrics.features import AnyExtractor
 from training.report import generate
 
 QUALITY_FILE = "quality.jsonl"
@@ -51,16 +51,21 @@ class LivePlayers:
         """Not asked while `has_discriminator` says no."""
         raise NotImplementedError
 
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """As above."""
+        raise NotImplementedError
+
 
 class QualityLog:
     """Measures a game and appends a line of figures to the run's quality.jsonl."""
 
-    def __init__(self, run: Path, split: Split, extractor: Extractor) -> None:
-        self._path, self._split, self._extractor = run / QUALITY_FILE, split, extractor
+    def __init__(self, run: Path, split: Split, extractor: AnyExtractor) -> None:
+        self._path, self._yardstick = run / QUALITY_FILE, Yardstick(split, extractor)
 
     def measure(self, game: Game) -> dict[str, float]:
         """The figures of `evaluate` by name, on 2,000 images of the smoothed generator."""
-        metrics = evaluate(LivePlayers(game), self._split, self._extractor, images=IMAGES).metrics
+        real = self._yardstick
+        metrics = evaluate(LivePlayers(game), real.split, real.extractor, images=IMAGES, yardstick=real).metrics
         figures = {name: metric.value for name, metric in metrics.items()}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images_seen": game.images_seen, **figures}) + "\n")

@@ -65,6 +65,9 @@ class _ClassScores:
         assert class_ids is not None
         return class_ids.astype(np.uint8).reshape(-1, 1, 1, 1)
 
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        raise NotImplementedError
+
     def logits(self, images: NDArray[np.uint8], class_ids: NDArray[np.int64]) -> NDArray[np.float64]:
         return images[:, 0, 0, 0].astype(np.float64)
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.cli.measuring import EXTRACTOR, extractor_for, load_like
+from training.errors import ConfigError
 
 
 @click.command()
@@ -16,15 +17,52 @@ from training.cli.measuring import EXTRACTOR, extractor_for, load_like
 @click.option("--images", type=click.IntRange(min=20), default=10_000, show_default=True, help="Images to generate.")
 @click.option("--truncation", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Truncation psi.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--memorisation", is_flag=True, help="Compare with the nearest training images; takes a minute.")
+@click.option(
+    "--neighbours",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="The same, with a PNG of the generated images that are nearest to a training image, beside that one.",
+)
+@click.option("--classifier", is_flag=True, help="Train a classifier on generated images alone; takes minutes.")
+@click.option("--probe", is_flag=True, help="Train a linear classifier on D's features; takes a minute.")
 @EXTRACTOR
-def evaluate(*, path: Path, data: Path, images: int, truncation: float, as_json: bool, extractor: Path | None) -> None:
+def evaluate(
+    *,
+    path: Path,
+    data: Path,
+    images: int,
+    truncation: float,
+    as_json: bool,
+    memorisation: bool,
+    neighbours: Path | None,
+    classifier: bool,
+    probe: bool,
+    extractor: Path | None,
+) -> None:
     """Measure PATH, a run's folder or an exported bundle, against held-out real images."""
+    from training import studies  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
     from training.evaluate import evaluate as measure  # noqa: PLC0415
     from training.evaluate import open_players  # noqa: PLC0415
+    from training.report import save_png  # noqa: PLC0415
 
     players = open_players(path)
     split = load_like(data, players.shape)
-    result = measure(players, split, extractor_for(extractor, split), images=images, truncation=truncation)
+    measured_by = extractor_for(extractor, split)
+    result = measure(players, split, measured_by, images=images, truncation=truncation)
+    if memorisation or neighbours is not None:
+        if measured_by is None:
+            raise ConfigError("--memorisation needs an extractor; train one with gantrain fit-extractor")
+        share, picture = studies.memorisation(players, split, measured_by, images=images, truncation=truncation)
+        result.metrics["memorised"] = share
+        if neighbours is not None:
+            save_png(picture, neighbours)
+    if classifier:
+        result.metrics["classification_score"] = studies.classification_score(
+            players, split, images=images, truncation=truncation, say=lambda line: click.echo(line, err=True)
+        )
+    if probe:
+        result.metrics["feature_probe"] = studies.feature_probe(players, split)
     if as_json:
         document = {name: metric.model_dump(exclude_none=True) for name, metric in result.metrics.items()}
         recognised = result.recognition.by_class if result.recognition else {}

@@ -67,9 +67,9 @@ def fit(
 
     A preset names all settings; each flag below replaces one. Stop with Ctrl-C and go on with --resume.
     """
-    from training.data import load  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
     from training.fit import fit as run_fit  # noqa: PLC0415
     from training.game import new_game  # noqa: PLC0415
+    from training.stacked import load  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
 
     if resume and start_from is not None:
         raise ConfigError("--resume goes on with the run in --out; --start-from begins a new one: give one of the two")

@@ -7,7 +7,7 @@ import click
 
 if TYPE_CHECKING:
     from training.data import Split
-    from training.metrics.features import Extractor
+    from training.metrics.features import AnyExtractor
 
 EXTRACTOR = click.option(
     "--extractor",
@@ -19,12 +19,12 @@ EXTRACTOR = click.option(
 
 def load_like(data: Path, shape: tuple[int, int, int]) -> "Split":
     """The data set at `data`, its images of the size that networks of `shape` make."""
-    from training.data import load  # noqa: PLC0415
+    from training.stacked import load  # noqa: PLC0415
 
     return load(data, resolution=shape[0])
 
 
-def extractor_for(path: Path | None, split: "Split") -> "Extractor | None":
+def extractor_for(path: Path | None, split: "Split") -> "AnyExtractor | None":
     """The extractor in the file `path`, or else the one that is shipped for the data set, if there is one."""
     from training.metrics.features import load_extractor, shipped_extractor  # noqa: PLC0415
 

@@ -26,6 +26,10 @@ SHIPPED = Path(__file__).parent / "extractors"
 """Extractors that come with the trainer, one `<data set>.safetensors` each."""
 
 
+STACKED = "stacked-"
+"""What the names of stacked data sets begin with."""
+
+
 class ExtractorNetwork(nn.Module):
     """Four convolutions with batch norm and a layer of 128 features; any size from 16 pixels up."""
 
@@ -78,22 +82,42 @@ class Extractor:
         return np.concatenate(features), np.concatenate(judged)
 
 
-def train_extractor(
-    train: ImageSet, held_out: ImageSet, path: Path, *, epochs: int, seed: int, report: Callable[[str], None]
-) -> Extractor:
-    """Train an extractor on `train`, measure it on `held_out`, write it to `path` (safetensors) and load it from there.
+class Channelwise:
+    """An extractor of grey digits on each of three channels, for StackedMNIST: the features side by side, and the
+    mode, 0 to 999, that the three digits name."""
 
-    Images are shifted by up to two pixels while training, never flipped. Raises DataError for a set without classes.
+    accuracy = float("nan")
+
+    def __init__(self, digits: Extractor) -> None:
+        self._digits = digits
+        self.sha256 = digits.sha256
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Features float64 [n, 384] and the mode int64 [n] of uint8 [n, h, w, 3]."""
+        seen = [self._digits(images[..., channel : channel + 1]) for channel in range(3)]
+        hundreds, tens, ones = (judged for _, judged in seen)
+        return np.concatenate([features for features, _ in seen], axis=1), 100 * hundreds + 10 * tens + ones
+
+
+AnyExtractor = Extractor | Channelwise
+
+
+def fit_classifier(
+    train: ImageSet, *, epochs: int, seed: int, report: Callable[[str], None] = lambda _: None
+) -> ExtractorNetwork:
+    """A classifier of `train`, in eval mode; images are shifted by up to two pixels while training, never flipped.
+
+    Raises DataError for a set without classes.
     """
-    if train.labels is None or train.classes is None or held_out.labels is None:
+    if train.labels is None or train.classes is None:
         raise DataError("an extractor is trained to tell classes apart, and this data set has none")
     torch.manual_seed(seed)
     network = ExtractorNetwork(channels=train.shape[2], classes=len(train.classes))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no memory format alone
     batch = 128
-    steps = epochs * len(train) // batch
+    steps = max(epochs * len(train) // batch, 1)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=5e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=max(steps, 1))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
     sampler, chance = Sampler(len(train), seed), np.random.default_rng(seed)
     for step in range(steps):
         index = sampler.take(batch)
@@ -107,7 +131,19 @@ def train_extractor(
         schedule.step()
         if step % 100 == 0:
             report(f"step {step}/{steps}  loss {loss.item():.3f}")
-    network.eval()
+    return network.eval()
+
+
+def train_extractor(
+    train: ImageSet, held_out: ImageSet, path: Path, *, epochs: int, seed: int, report: Callable[[str], None]
+) -> Extractor:
+    """Train an extractor on `train`, measure it on `held_out`, write it to `path` (safetensors) and load it from there.
+
+    Raises DataError for a set without classes.
+    """
+    network = fit_classifier(train, epochs=epochs, seed=seed, report=report)
+    if train.classes is None or held_out.labels is None:
+        raise DataError("an extractor is trained to tell classes apart, and the held-out images have none")
     unsaved = Extractor(network, train.name, train.shape, train.classes, 0.0, "")
     accuracy = float((unsaved(held_out.images)[1] == held_out.labels).mean())
     about = {
@@ -138,8 +174,11 @@ def load_extractor(path: Path) -> Extractor:
     return Extractor(network, about["dataset"], (height, width, channels), classes, about["accuracy"], digest)
 
 
-def shipped_extractor(data: ImageSet) -> Extractor | None:
+def shipped_extractor(data: ImageSet) -> AnyExtractor | None:
     """The extractor that comes with the trainer for this data set, if there is one."""
+    if data.name.startswith(STACKED):
+        path = SHIPPED / f"{data.name.removeprefix(STACKED)}.safetensors"
+        return Channelwise(load_extractor(path)) if path.is_file() else None
     path = SHIPPED / f"{data.name}.safetensors"
     if not path.is_file():
         return None
