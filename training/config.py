@@ -29,8 +29,10 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preset: str = Field(description="The preset that the settings started from.")
-    data: Path = Field(description="IDX directory or folder of images.")
-    resolution: PositiveInt | None = Field(None, description="Side in pixels that image folders are resized to.")
+    data: Path = Field(description="IDX directory, folder or zip of images, or packed file.")
+    resolution: PositiveInt | None = Field(
+        None, description="Side in pixels that folders and zips of images are resized to."
+    )
     network: Literal["mlp", "infogan", "dcgan", "sngan", "r3gan"] = Field(description="Family of networks.")
     loss: Literal["minimax", "non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"] = Field(
         description="What the players minimise."

@@ -99,17 +99,24 @@ def test_every_error_code_is_in_the_api_page_beside_its_status() -> None:
 
 
 def _flags(group: click.Command) -> Iterator[tuple[str, str]]:
-    for name, command in group.commands.items() if isinstance(group, click.Group) else ():
+    for name, command in _commands(group):
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 yield from ((name, option) for option in (*parameter.opts, *parameter.secondary_opts))
 
 
+def _commands(group: click.Command, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every subcommand by its words, those of subcommands included."""
+    for name, command in group.commands.items() if isinstance(group, click.Group) else ():
+        yield f"{before}{name}", command
+        yield from _commands(command, f"{before}{name} ")
+
+
 def test_every_training_command_and_flag_is_in_the_training_page() -> None:
     page = text("docs/training.md")
     flags = list(_flags(gantrain))
-    assert ("fit", "--resume") in flags
-    assert [command for command in {name for name, _ in flags} if f"gantrain {command}" not in page] == []
+    assert {("fit", "--resume"), ("data check", "--samples")} <= set(flags)
+    assert [command for command, _ in _commands(gantrain) if f"gantrain {command}" not in page] == []
     assert [flag for flag in flags if not re.search(rf"{flag[1]}\b", page)] == []
 
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from bundle import LatentSpec
 from tests.training.conftest import DIGITS
-from training import stacked
-from training.data import ImageSet, Split
+from training.data import ImageSet, Split, load
 from training.errors import DataError
 from training.evaluate import Yardstick, evaluate
 from training.metrics.features import Channelwise, Extractor, train_extractor
@@ -107,10 +106,10 @@ def test_a_yardstick_gives_the_same_figures_as_looking_again(digits: Split, extr
 
 
 def test_stacked_digits_have_a_mode_for_every_three(digits: Split, extractor: Extractor) -> None:
-    split = stacked.load(Path(f"stacked:{DIGITS}"))
+    split = load(Path(f"stacked:{DIGITS}"))
     assert split.train.shape == (*digits.train.shape[:2], 3)
     assert (split.train.labels, split.train.classes) == (None, None)
-    assert np.array_equal(split.train.images, stacked.load(Path(f"stacked:{DIGITS}")).train.images)
+    assert np.array_equal(split.train.images, load(Path(f"stacked:{DIGITS}")).train.images)
     judge = Channelwise(extractor)
     features, modes = judge(split.held_out.images[:20])
     one_by_one = [extractor(split.held_out.images[:20, :, :, c : c + 1])[1] for c in range(3)]
@@ -127,4 +126,4 @@ def test_colour_images_are_not_stacked(tmp_path: Path) -> None:
     for number in range(12):
         Image.new("RGB", (16, 16), (number * 20, 0, 255)).save(tmp_path / f"{number}.png")
     with pytest.raises(DataError, match="only grey images"):
-        stacked.load(Path(f"stacked:{tmp_path}"), resolution=16)
+        load(Path(f"stacked:{tmp_path}"), resolution=16)

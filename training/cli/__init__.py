@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from bundle import BundleError
+from training.cli.data import data
 from training.cli.evaluate import evaluate
 from training.cli.export import export
 from training.cli.extractor import fit_extractor
@@ -30,5 +31,5 @@ def main() -> None:
     """Train a GAN, measure it, and export it as a model bundle for ganserve."""
 
 
-for _command in (fit, evaluate, export, fit_extractor):
+for _command in (fit, evaluate, export, fit_extractor, data):
     main.add_command(_command)

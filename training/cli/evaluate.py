@@ -8,12 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from training.cli.measuring import EXTRACTOR, extractor_for, load_like
+from training.cli.reading import DATA_HELP
 from training.errors import ConfigError
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="IDX directory or folder of images.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA_HELP)
 @click.option("--images", type=click.IntRange(min=20), default=10_000, show_default=True, help="Images to generate.")
 @click.option("--truncation", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Truncation psi.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")

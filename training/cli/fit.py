@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from training.cli.measuring import EXTRACTOR, extractor_for
+from training.cli.reading import DATA_HELP, read
 from training.config import PRESETS, TrainingConfig
 from training.errors import ConfigError
 
@@ -40,7 +41,7 @@ def _kind(annotation: Any) -> click.ParamType[Any]:  # noqa: ANN401 -- any type 
 
 @click.command()
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="dcgan", show_default=True, help="Where to start.")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="IDX directory or folder of images.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA_HELP)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the latest checkpoint in --out.")
 @click.option(
@@ -67,16 +68,15 @@ def fit(
 
     A preset names all settings; each flag below replaces one. Stop with Ctrl-C and go on with --resume.
     """
-    from training.fit import fit as run_fit  # noqa: PLC0415
+    from training.fit import fit as run_fit  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
     from training.game import new_game  # noqa: PLC0415
-    from training.stacked import load  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
 
     if resume and start_from is not None:
         raise ConfigError("--resume goes on with the run in --out; --start-from begins a new one: give one of the two")
     leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several of these, and one is to tell
     console = Console(stderr=True, quiet=not leads)
     config = TrainingConfig.from_preset(preset, data=data, **settings)
-    split = load(data, resolution=config.resolution)
+    split = read(data, resolution=config.resolution, quiet=not leads)
     height, width, channels = split.train.shape
     classes = f"{len(split.train.classes)} classes" if split.train.classes else "no classes"
     console.print(

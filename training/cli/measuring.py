@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from training.cli.reading import read
+
 if TYPE_CHECKING:
     from training.data import Split
     from training.metrics.features import AnyExtractor
@@ -19,9 +21,7 @@ EXTRACTOR = click.option(
 
 def load_like(data: Path, shape: tuple[int, int, int]) -> "Split":
     """The data set at `data`, its images of the size that networks of `shape` make."""
-    from training.stacked import load  # noqa: PLC0415
-
-    return load(data, resolution=shape[0])
+    return read(data, resolution=shape[0])
 
 
 def extractor_for(path: Path | None, split: "Split") -> "AnyExtractor | None":

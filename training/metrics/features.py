@@ -19,15 +19,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from training.data import ImageSet, Sampler
+from training.data.stacked import STACKED
 from training.errors import DataError
 from training.game import to_floats
 
 SHIPPED = Path(__file__).parent / "extractors"
 """Extractors that come with the trainer, one `<data set>.safetensors` each."""
-
-
-STACKED = "stacked-"
-"""What the names of stacked data sets begin with."""
 
 
 class ExtractorNetwork(nn.Module):

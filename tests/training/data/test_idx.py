@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from tests.training.conftest import DIGITS
-from training.data import Sampler, Split, load
+from training.data import Split, load
 from training.errors import DataError
 
 
@@ -60,51 +59,7 @@ def test_a_missing_directory_and_a_missing_file_are_named(tmp_path: Path) -> Non
         load(tmp_path)
 
 
-def _folder(root: Path, *, classes: int, colour: bool) -> Path:
-    chance = np.random.default_rng(0)
-    for index in range(20):
-        folder = root / f"class-{index % classes}" if classes else root
-        folder.mkdir(parents=True, exist_ok=True)
-        pixels = chance.integers(0, 256, size=(20, 30, 3) if colour else (20, 30), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{index:02}.png")
-    return root
-
-
-def test_image_folder_with_class_subfolders(tmp_path: Path) -> None:
-    split = load(_folder(tmp_path, classes=2, colour=True), resolution=32)
-    assert split.train.images.shape == (18, 32, 32, 3)
-    assert split.held_out.images.shape == (2, 32, 32, 3)
-    assert split.train.classes == ("class-0", "class-1")
-    assert split.train.labels is not None
-    assert np.bincount(split.train.labels).tolist() == [9, 9]
-
-
-def test_flat_folder_of_grey_images_has_one_channel_and_no_classes(tmp_path: Path) -> None:
-    split = load(_folder(tmp_path, classes=0, colour=False), resolution=32)
-    assert split.train.images.shape == (18, 32, 32, 1)
-    assert split.train.classes is None
-    assert split.train.labels is None
-
-
-def test_image_folder_needs_a_resolution_and_readable_images(tmp_path: Path) -> None:
-    root = _folder(tmp_path, classes=0, colour=True)
-    with pytest.raises(DataError, match="--resolution"):
-        load(root)
-    (root / "03.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"03\.png"):
-        load(root, resolution=32)
-
-
-def test_sampler_shows_every_image_once_an_epoch() -> None:
-    sampler = Sampler(10, seed=1)
-    first = np.concatenate([sampler.take(4), sampler.take(6)])
-    second = sampler.take(10)
-    assert sorted(first) == sorted(second) == list(range(10))
-    assert first.tolist() != second.tolist()
-
-
-def test_sampler_goes_on_from_its_position() -> None:
-    whole, stopped = Sampler(10, seed=1), Sampler(10, seed=1)
-    stopped.take(7)
-    resumed = Sampler(10, seed=1, position=stopped.position)
-    assert whole.take(25)[7:].tolist() == resumed.take(18).tolist()
+def test_an_idx_directory_of_another_size_than_asked_for_is_refused() -> None:
+    assert load(DIGITS, resolution=28).train.shape == (28, 28, 1)
+    with pytest.raises(DataError, match="its images are 28x28, not 32x32"):
+        load(DIGITS, resolution=32)
