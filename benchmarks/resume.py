@@ -23,7 +23,7 @@ SETTINGS = {
     "discriminator-width": "16",
     "z-dim": "8",
     "batch-size": "20",
-    "kimg": "3",
+    "kimg": "1",
     "report-every-kimg": "0.02",
     "sample-every-kimg": "0.02",
     "augment": "translation",
@@ -37,6 +37,7 @@ def main() -> None:
     """Run the trials, print a line for each, and end with 1 if a hash differs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.resume", description=__doc__)
     parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=1, help="in each trial, one after another")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--data", type=Path, default=DIGITS)
     chosen = parser.parse_args()
@@ -50,7 +51,9 @@ def main() -> None:
         equal = 0
         for trial in range(1, chosen.trials + 1):
             run, kills, torn = Path(folder) / str(trial), 0, 0
-            while not _play(run, chosen.data, kill_after_s=chance.uniform(0.3, 1.2) * whole_s if kills < 3 else None):
+            while not _play(
+                run, chosen.data, kill_after_s=chance.uniform(0.3, 0.95) * whole_s if kills < chosen.kills else None
+            ):
                 kills += 1
                 torn += any(run.glob("*.unfinished"))
             found = checkpoint.load(run).sha256()
