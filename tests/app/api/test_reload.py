@@ -204,3 +204,23 @@ def test_fifty_swaps_under_load_fail_no_request_and_every_image_is_its_versions_
     assert len(load.images) > SWAPS
     for label, image in load.images:
         assert (pixels_of(image) == made[label, image["seed"]]).all(), label
+
+
+def test_the_cache_never_answers_for_a_bundle_that_was_replaced(models: Path) -> None:
+    def ask(client: AppClient) -> tuple[bytes, str]:
+        response = client.post("/generate", json={"seed": 5, "class_id": 1}, headers={"Accept": "image/png"})
+        with Image.open(io.BytesIO(response.content)) as image:
+            return np.asarray(image).tobytes(), response.headers["server-timing"]
+
+    with running(create_app(settings_of(models, admin=True, cache_bytes=2**20))) as client:
+        folder = models / "tiny" / "1"
+        before, _ = ask(client)
+        again, timing = ask(client)
+        assert before == again == expected_pixels(folder, 5, 1).tobytes()
+        assert "cache" in timing
+        shutil.rmtree(models / "tiny")
+        write_bundle(models, seed=9)  # the same name and version, other weights
+        assert client.post("/admin/reload").json()["failed"] == []
+        after, timing = ask(client)
+        assert after == expected_pixels(folder, 5, 1).tobytes() != before
+        assert "hit" not in timing
