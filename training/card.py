@@ -53,9 +53,17 @@ def model_card(
         f"| seed, commit | {training.seed}, `{training.git_commit or 'unknown'}` |",
         f"| licence | {manifest.license} |",
         "",
+        *measured(manifest, evaluation, truncated, command="gantrain export"),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def measured(manifest: Manifest, evaluation: Evaluation, truncated: Recognition | None, *, command: str) -> list[str]:
+    """The lines of a card on what `command` measured, from their heading on."""
+    lines = [
         "## Measured",
         "",
-        "On the exported graphs, by `gantrain export`. *Real* is what real images score under the same measurement.",
+        f"On the exported graphs, by `{command}`. *Real* is what real images score under the same measurement.",
         "",
         "| metric | value | real | images | meaning |",
         "| --- | --- | --- | --- | --- |",
@@ -81,8 +89,7 @@ def model_card(
             for row in rows
         ]
     extractors = sorted({m.extractor for m in evaluation.metrics.values() if m.extractor})
-    lines += ["", *(f"Feature extractor: SHA-256 `{digest}`." for digest in extractors)]
-    return "\n".join(lines).rstrip() + "\n"
+    return [*lines, "", *(f"Feature extractor: SHA-256 `{digest}`." for digest in extractors)]
 
 
 def _changed(config: TrainingConfig) -> str:

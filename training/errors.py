@@ -5,7 +5,8 @@ TrainingError
 ├── DataError          the data set cannot be read
 ├── CheckpointError    no checkpoint of the run can be loaded
 ├── Diverged           a loss became NaN or infinite; the last good checkpoint is kept
-└── ExportError        the exported graphs do not equal the trained networks
+├── ExportError        the exported graphs do not equal the trained networks
+└── PackageError       a graph that was made elsewhere cannot be served, or not without being told more
 """
 
 
@@ -31,3 +32,7 @@ class Diverged(TrainingError):  # noqa: N818 -- the field says that a run "diver
 
 class ExportError(TrainingError):
     """The exported graphs do not do what the trained networks do."""
+
+
+class PackageError(TrainingError):
+    """A graph that was made elsewhere cannot be made a bundle; the message says why, and what would help."""

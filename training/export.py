@@ -1,10 +1,6 @@
 """`gantrain export`: a run's smoothed generator and its discriminator -> a verified model bundle."""
 
 import hashlib
-import io
-import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bundle import MANIFEST_FILE, Manifest, read_bundle, sample_latents
+from bundle import Manifest, sample_latents
 from bundle.manifest import (
     DiscriminatorSpec,
     GeneratorSpec,
@@ -29,7 +25,7 @@ from bundle.manifest import (
 from training.calibration import Calibrated, calibrate
 from training.card import model_card
 from training.data import Split
-from training.errors import ConfigError, ExportError
+from training.errors import ConfigError
 from training.evaluate import evaluate, recognise
 from training.graphs import (
     GREY_LEVELS,
@@ -44,16 +40,20 @@ from training.graphs import (
 from training.half import in_half_precision
 from training.metrics.features import AnyExtractor
 from training.players import CLASS_NOT_STATED, OnnxPlayers, TorchPlayers, run_generator
+from training.publication import (
+    GOLDEN_SEEDS,
+    GOLDEN_TOLERANCE,
+    HALF_TOLERANCE,
+    golden_classes,
+    npy,
+    publish,
+    write_manifest,
+)
 from training.report import sample_grid, save_png
 from training.studies import feature_probe
 
-GOLDEN_SEEDS = tuple(range(8))
 CARD_TRUNCATION = 0.7
 """The psi that the card sets beside 1: fewer odd images, less variety."""
-GOLDEN_TOLERANCE = 2
-"""Grey levels; covers the rounding of another provider, not another model."""
-HALF_TOLERANCE = 4
-"""The same in float16, which rounds 8192 times as coarsely; also what the graph may differ by from torch in float32."""
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,11 @@ def export(
         raise ConfigError(f"the run makes {players.shape} images, the data set has {split.held_out.shape}")
     if players.classes is not None and players.classes != split.held_out.classes:
         raise ConfigError("the run was trained on other classes than this data set has")
-    version = order.version or _next_version(models / order.name)
-    target = models / order.name / str(version)
-    if target.exists():
-        raise ConfigError(f"{target} exists; a published version is never overwritten")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=target.parent))
-    try:
-        _write(unfinished, players, split, replace(order, version=version), extractor, say)
-        unfinished.chmod(0o755)
-        unfinished.rename(target)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return target
+
+    def write(folder: Path, version: int) -> None:
+        _write(folder, players, split, replace(order, version=version), extractor, say)
+
+    return publish(models, order.name, order.version, write)
 
 
 def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
@@ -117,20 +108,17 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
         record = calibrated.record
         say(f"calibrated on {record.n} images, expected calibration error {record.expected_calibration_error:.3f}")
         files["discriminator.onnx"] = _export_discriminator(players, calibrated, split, say)
-    golden_classes = np.arange(len(GOLDEN_SEEDS)) % len(players.classes) if players.classes else None
-    z = sample_latents(players.latent, GOLDEN_SEEDS)
+    z, classes = sample_latents(players.latent, GOLDEN_SEEDS), golden_classes(players.classes)
     if order.precision == "float32":
-        golden = players.images(z, golden_classes)
+        golden = players.images(z, classes)
     else:  # torch's images are those of another precision
-        golden = run_generator(files["generator.onnx"], z, golden_classes)
-    buffer = io.BytesIO()
-    np.save(buffer, golden, allow_pickle=False)
-    files["golden.npy"] = buffer.getvalue()
+        golden = run_generator(files["generator.onnx"], z, classes)
+    files["golden.npy"] = npy(golden)
     for file, data in files.items():
         (folder / file).write_bytes(data)
     hashes = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
     manifest = _manifest(players, split, order, hashes, calibrated)
-    _write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     say("measuring the exported graphs")
     exported = OnnxPlayers(folder)
     evaluation = evaluate(exported, split, extractor)
@@ -138,13 +126,12 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
         evaluation.metrics["feature_probe"] = feature_probe(exported, split)
     truncated = None if extractor is None else recognise(exported, extractor, truncation=CARD_TRUNCATION)
     manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
-    _write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     save_png(sample_grid(exported.images, players.latent, players.classes), folder / "samples.png")
     (folder / "README.md").write_text(
         model_card(manifest, evaluation, truncated, players.config, images_before=players.images_before),
         encoding="utf-8",
     )
-    _require_golden(folder)
 
 
 def _export_generator(players: TorchPlayers, precision: Precision, say: Callable[[str], None]) -> bytes:
@@ -252,28 +239,3 @@ def _manifest(
         license=order.licence,
         opset=OPSET,
     )
-
-
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    fields = manifest.model_dump(mode="json")
-    if manifest.generator.precision == "float32":
-        # What it means when it is not said, so that readers from before it could be said take the bundle.
-        del fields["generator"]["precision"]
-    document = json.dumps(fields, indent=2, ensure_ascii=False)
-    (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
-
-
-def _require_golden(folder: Path) -> None:
-    """Read the finished bundle as a service would, and make its golden images again."""
-    bundle = read_bundle(folder)
-    golden = bundle.manifest.golden
-    classes = None if golden.class_ids is None else np.array(golden.class_ids, dtype=np.int64)
-    found = OnnxPlayers(folder).images(sample_latents(bundle.manifest.latent, golden.seeds), classes)
-    apart = int(np.abs(found.astype(np.int16) - bundle.golden.astype(np.int16)).max())
-    if apart > golden.tolerance:
-        raise ExportError(f"the bundle makes its golden images {apart} grey levels off")
-
-
-def _next_version(folder: Path) -> int:
-    taken = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
-    return max(taken, default=0) + 1

@@ -187,5 +187,5 @@ def open_session(graph: bytes, *, threads: int = 0) -> onnxruntime.InferenceSess
     """A CPU session on an ONNX graph held in memory."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, and need not be printed as well
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -121,15 +121,17 @@ def sample_grid(
     images: Callable[[NDArray[np.float32], NDArray[np.int64] | None], NDArray[np.uint8]],
     latent: LatentSpec,
     classes: tuple[str, ...] | None,
+    *,
+    side: int = 10,
 ) -> NDArray[np.uint8]:
-    """Ten columns of seeds 0..9; a row per class (at most ten), or ten rows of seeds without classes; uint8 HWC.
+    """`side` columns of seeds; a row per class (at most `side`), or `side` rows of seeds without classes; uint8 HWC.
 
     `images(z, class_ids)` makes them: float32 [n, dim], int64 [n] or None -> uint8 [n, height, width, channels].
     """
-    rows = min(len(classes), 10) if classes else 10
-    seeds = list(range(10)) * rows if classes else list(range(100))
-    class_ids = np.repeat(np.arange(rows, dtype=np.int64), 10) if classes else None
-    return tile(images(sample_latents(latent, seeds), class_ids), columns=10)
+    rows = min(len(classes), side) if classes else side
+    seeds = list(range(side)) * rows if classes else list(range(side * side))
+    class_ids = np.repeat(np.arange(rows, dtype=np.int64), side) if classes else None
+    return tile(images(sample_latents(latent, seeds), class_ids), columns=side)
 
 
 def tile(images: NDArray[np.uint8], *, columns: int) -> NDArray[np.uint8]:

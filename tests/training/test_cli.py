@@ -19,7 +19,7 @@ def test_every_setting_is_a_flag_of_fit() -> None:
         assert f"--{name.replace('_', '-')}" in help_text
 
 
-@pytest.mark.parametrize("command", ["fit", "evaluate", "export", "fit-extractor"])
+@pytest.mark.parametrize("command", ["fit", "evaluate", "export", "package", "fit-extractor"])
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--help"])
     assert result.exit_code == 0

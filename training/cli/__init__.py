@@ -11,6 +11,7 @@ from training.cli.evaluate import evaluate
 from training.cli.export import export
 from training.cli.extractor import fit_extractor
 from training.cli.fit import fit
+from training.cli.package import package
 from training.errors import TrainingError
 
 
@@ -31,5 +32,5 @@ def main() -> None:
     """Train a GAN, measure it, and export it as a model bundle for ganserve."""
 
 
-for _command in (fit, evaluate, export, fit_extractor, data):
+for _command in (fit, evaluate, export, package, fit_extractor, data):
     main.add_command(_command)
