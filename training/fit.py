@@ -99,7 +99,9 @@ def _lead(  # noqa: PLR0917 -- the one caller hands on what it was given
     for file in (METRICS_FILE, QUALITY_FILE):
         forget_after(run / file, game.images_seen)
     samples, measures = _Due(config.sample_every_kimg, game), _Due(config.evaluate_every_kimg, game)
-    with Reporter(run, total_kimg=config.kimg, began_at=game.images_seen, console=console) as reporter:
+    with Reporter(
+        run, total_kimg=config.kimg, loss=config.loss, began_at=game.images_seen, console=console
+    ) as reporter:
         try:
             for report in play(game, split.train, stop=lambda: interrupt.asked is not None):
                 reporter.report(report)

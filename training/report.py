@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -21,16 +22,20 @@ from bundle.latents import sample_latents
 from bundle.manifest import LatentSpec
 from training.game import Game
 from training.loop import Report
+from training.metrics.health import LINES, RECENT, glance
 from training.networks import Generator
 
 METRICS_FILE = "metrics.jsonl"
+GLANCE = LINES * RECENT
+"""Reports that the word at the end of a progress line is made of."""
 
 
 class Reporter:
     """Tells the person at the terminal and the files in the run's folder how the game stands."""
 
-    def __init__(self, run: Path, *, total_kimg: float, began_at: int = 0, console: Console) -> None:
-        self._run = run
+    def __init__(self, run: Path, *, total_kimg: float, loss: str, began_at: int = 0, console: Console) -> None:
+        self._run, self._loss = run, loss
+        self._history: deque[dict[str, float]] = deque(maxlen=GLANCE)
         self._console = console
         self._log = (run / METRICS_FILE).open("a", encoding="utf-8", buffering=1)
         self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=began_at + 1 if began_at else None)
@@ -57,6 +62,8 @@ class Reporter:
             f"D(x) {report.d_real:.3f}  D(G(z)) {report.d_fake:.3f}  "
             f"D loss {report.d_loss:.3f}  G loss {report.g_loss:+.3f}  {report.images_per_s:.0f} img/s"
         )
+        self._history.append(asdict(report))
+        line += f"  {glance(list(self._history), loss=self._loss)}"
         self._progress.update(self._task, completed=kimg, description=line)
         if not self._console.is_terminal:
             self._console.print(f"{kimg:8.1f} kimg  {line}", highlight=False, soft_wrap=True)

@@ -32,6 +32,7 @@ def test_from_data_to_a_bundle_by_commands_alone(tmp_path: Path) -> None:
     assert fitted.exit_code == 0, fitted.output
     assert "D(x)" in fitted.output
     assert "D(G(z))" in fitted.output
+    assert "too early" in fitted.output
     extractor = str(tmp_path / "x.safetensors")
     trained = runner.invoke(main, ["fit-extractor", "--data", str(DIGITS), "--out", extractor, "--epochs", "1"])
     assert "right on held-out real images" in trained.output, trained.output

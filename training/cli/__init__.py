@@ -7,6 +7,8 @@ import click
 
 from bundle import BundleError
 from training.cli.data import data
+from training.cli.demo import demo
+from training.cli.doctor import doctor
 from training.cli.evaluate import evaluate
 from training.cli.export import export
 from training.cli.extractor import fit_extractor
@@ -32,5 +34,5 @@ def main() -> None:
     """Train a GAN, measure it, and export it as a model bundle for ganserve."""
 
 
-for _command in (fit, evaluate, export, package, fit_extractor, data):
+for _command in (fit, doctor, evaluate, export, package, fit_extractor, data, demo):
     main.add_command(_command)

@@ -1,0 +1,54 @@
+"""`gantrain doctor`."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from training.cli.measuring import EXTRACTOR, extractor_for, load_like
+from training.errors import CheckpointError, DataError
+
+if TYPE_CHECKING:
+    from training.doctor import Consultation
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), default=None, help="Data set; default: the run's own.")
+@click.option("--json", "as_json", is_flag=True, help="Print the diagnosis as JSON.")
+@EXTRACTOR
+def doctor(*, run: Path, data: Path | None, as_json: bool, extractor: Path | None) -> None:
+    """Say what is wrong with RUN, if anything: a verdict, the figures behind it, and what to do."""
+    from training.doctor import consult, measure_players, read_record  # noqa: PLC0415 -- torch takes seconds to import
+    from training.players import TorchPlayers  # noqa: PLC0415
+
+    record = read_record(run)
+    diversity, training_images = None, None
+    try:
+        players = TorchPlayers(run)
+        split = load_like(data or record.config.data, players.shape)
+    except (CheckpointError, DataError) as error:
+        if data is not None and isinstance(error, DataError):
+            raise
+        click.echo(f"the record alone is judged: {error}", err=True)
+    else:
+        training_images = len(split.train)
+        diversity = measure_players(players, split, extractor_for(extractor, split))
+    consultation = consult(record, diversity, training_images=training_images)
+    if as_json:
+        click.echo(json.dumps(consultation.document(), indent=2))
+    else:
+        _print(consultation)
+
+
+def _print(consultation: "Consultation") -> None:
+    click.echo(f"verdict   {consultation.diagnosis.verdict}")
+    for number, evidence in enumerate(consultation.diagnosis.evidence):
+        click.echo(f"{'' if number else 'evidence':10}{evidence}")
+    click.echo(f"remedy    {consultation.remedy.advice}")
+    if consultation.remedy.flags:
+        click.echo(f"{'':10}gantrain fit ... {' '.join(consultation.remedy.flags)}")
+    if consultation.diversity is not None:
+        images = consultation.diversity
+        click.echo(f"measured  {images.images} images, in {images.space}")
