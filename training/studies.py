@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from bundle.manifest import Metric
 from training.data import ImageSet, Split
 from training.errors import DataError
-from training.evaluate import draw
+from training.evaluate import compare, draw
 from training.metrics.features import AnyExtractor, Extractor, fit_classifier
+from training.metrics.inception import Inception
 from training.metrics.memorisation import memorised_share, nearest
 from training.metrics.probe import probe_accuracy
 from training.players import Players
@@ -75,3 +76,18 @@ def feature_probe(players: Players, split: Split, *, images: int = 10_000) -> Me
     pixels = tuple(part.reshape(len(part), -1) / 255.0 for part in (train, test))
     probed = [probe_accuracy(seen[0], labels[chosen], seen[1], held_out) for seen in (sees, pixels)]
     return Metric(value=probed[0], n=len(chosen), floor=probed[1])
+
+
+def in_inception(
+    players: Players, split: Split, inception: Inception, *, images: int, truncation: float = 1.0
+) -> dict[str, Metric]:
+    """`fid_inception` and the other distances in Inception's features, against no more held-out images than are made:
+    it sees few images a second on a CPU.
+    """
+    made, _ = draw(players, images, truncation)
+    held_out = inception(split.held_out.images[: len(made)])
+    floors = compare(inception(split.train.images[: len(made)]), held_out)
+    return {
+        f"{name}_inception": Metric(value=value, n=len(made), extractor=inception.sha256, floor=floors[name])
+        for name, value in compare(inception(made), held_out).items()
+    }

@@ -53,7 +53,7 @@ def test_the_service_can_run_without_the_trainer_and_its_dependencies(folder: st
 
 
 @pytest.mark.parametrize(
-    ("folder", "extras"), [("bundle", []), ("app", ["cpu"]), ("training", ["cpu", "training"])], ids=str
+    ("folder", "extras"), [("bundle", []), ("app", ["cpu"]), ("training", ["cpu", "training", "inception"])], ids=str
 )
 def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
     declared = _names(PROJECT["dependencies"])

@@ -27,6 +27,12 @@ from training.errors import ConfigError
 )
 @click.option("--classifier", is_flag=True, help="Train a classifier on generated images alone; takes minutes.")
 @click.option("--probe", is_flag=True, help="Train a linear classifier on D's features; takes a minute.")
+@click.option(
+    "--inception-weights",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="Also measure in InceptionV3's features, with the weights in this file; slow without a GPU.",
+)
 @EXTRACTOR
 def evaluate(
     *,
@@ -39,14 +45,18 @@ def evaluate(
     neighbours: Path | None,
     classifier: bool,
     probe: bool,
+    inception_weights: Path | None,
     extractor: Path | None,
 ) -> None:
     """Measure PATH, a run's folder or an exported bundle, against held-out real images."""
     from training import studies  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
     from training.evaluate import evaluate as measure  # noqa: PLC0415
     from training.evaluate import open_players  # noqa: PLC0415
+    from training.game import pick_device  # noqa: PLC0415
+    from training.metrics.inception import Inception  # noqa: PLC0415
     from training.report import save_png  # noqa: PLC0415
 
+    inception = None if inception_weights is None else Inception(inception_weights, device=pick_device("auto"))
     players = open_players(path)
     split = load_like(data, players.shape)
     measured_by = extractor_for(extractor, split)
@@ -64,6 +74,9 @@ def evaluate(
         )
     if probe:
         result.metrics["feature_probe"] = studies.feature_probe(players, split)
+    if inception is not None:
+        found = studies.in_inception(players, split, inception, images=images, truncation=truncation)
+        result.metrics.update(found)
     if as_json:
         document = {name: metric.model_dump(exclude_none=True) for name, metric in result.metrics.items()}
         recognised = result.recognition.by_class if result.recognition else {}
