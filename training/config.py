@@ -158,6 +158,15 @@ class TrainingConfig(BaseModel):
 _TWO_TIME_SCALES = {"g_lr": 2e-4, "d_lr": 4e-4, "beta1": 0.0, "beta2": 0.99, "ema_half_life_kimg": 20.0}
 """Heusel et al. (2017)."""
 
+_DCGAN = {
+    "network": "dcgan",
+    "loss": "non-saturating",
+    "generator_width": 96,
+    "discriminator_width": 64,
+    "kimg": 1200.0,
+    **_TWO_TIME_SCALES,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Goodfellow et al. (2014): rectifier and maxout perceptrons, uniform noise.
     "mlp": {
@@ -194,14 +203,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "lr_decay": False,
     },
     # Radford et al. (2016) made class-conditional.
-    "dcgan": {
-        "network": "dcgan",
-        "loss": "non-saturating",
-        "generator_width": 96,
-        "discriminator_width": 64,
-        "kimg": 1200.0,
-        **_TWO_TIME_SCALES,
-    },
+    "dcgan": _DCGAN,
     # Gulrajani et al. (2017): their optimizer and five steps of D, on the networks of the preset above.
     "wgan-gp": {
         "network": "dcgan",
@@ -247,4 +249,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "penalty_every": 8,
         "ema_half_life_kimg": 20.0,
     },
+    # The bundled models: named after the published set that they are of.
+    "mnist": _DCGAN,
+    "fashion-mnist": _DCGAN | {"kimg": 1500.0, "noise_share": 0.05, "class_weight": 0.1},
 }

@@ -11,6 +11,7 @@ from training.augment import NUMBERS, augment
 from training.chance import Purpose, stream
 from training.data import ImageSet
 from training.game import Game, to_floats
+from training.losses import OBJECTIVES
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Dealer:
         labelled = game.classes is not None and data.labels is not None
         self._labels = torch.from_numpy(data.labels).to(game.device) if labelled else None
         self._chosen = torch.zeros(0, dtype=torch.int64)
+        # Scores of two classes do not compare: a loss of pairs has its opponents in one class (Huang et al., 2024).
+        self._same_class = OBJECTIVES[game.config.loss].pairs and labelled
 
     def next_reals(self) -> None:
         """Go on to the next real images; until then every step sees the same ones."""
@@ -48,19 +51,23 @@ class Dealer:
     def hands(self, latents: Purpose, augmentation: Purpose) -> Iterator[Hand]:
         """The parts of a step on the current real images, with latents of its own."""
         game, count = self._game, self._game.config.batch_size
-        z, fake_class = self._latents(stream(game.config.seed, latents, game.images_seen), count)
+        z, classes = self._latents(stream(game.config.seed, latents, game.images_seen), count)
         uniform = stream(game.config.seed, augmentation, game.images_seen)
         numbers = uniform.random((count, 2, len(game.config.augment), NUMBERS), dtype=np.float32)
         between = stream(game.config.seed, Purpose.PENALTY, game.images_seen).random(count, dtype=np.float32)
-        parts = [self._chosen, z, fake_class, torch.from_numpy(numbers), torch.from_numpy(between)]
+        parts = [self._chosen, z, classes, torch.from_numpy(numbers), torch.from_numpy(between)]
         shares = [game.team.share(part).chunk(game.config.accumulate) for part in parts]
         for chosen, z_part, class_part, numbers_part, between_part in zip(*shares, strict=True):
             index = chosen.to(game.device)
+            real_class = None if self._labels is None else self._labels[index]
+            fake_class = class_part.to(game.device) if game.classes is not None else None
+            if self._same_class:
+                fake_class = real_class
             yield Hand(
                 real=to_floats(self._images[index]),
-                real_class=None if self._labels is None else self._labels[index],
+                real_class=real_class,
                 z=z_part.to(game.device),
-                fake_class=None if game.classes is None else class_part.to(game.device),
+                fake_class=fake_class,
                 augmented=numbers_part.to(game.device).transpose(0, 1),
                 between=between_part.to(game.device),
             )

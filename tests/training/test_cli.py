@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from click.testing import CliRunner
 
 from bundle import read_bundle
 from tests.training.conftest import DIGITS
+from tests.training.data.mirror import Mirror, serve
 from training.cli import main
 from training.config import TrainingConfig
 
@@ -49,6 +51,34 @@ def test_from_data_to_a_bundle_by_commands_alone(tmp_path: Path) -> None:
     assert "auc_real_against_noise" in table.output
 
 
+def test_a_preset_named_after_a_published_set_finds_its_data_and_a_place_for_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(DIGITS, tmp_path / "data" / "mnist")
+    result = CliRunner().invoke(main, ["fit", "--preset", "mnist", *SMALL, *SHORT])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "runs" / "mnist" / "config.json").is_file()
+    assert "gantrain export runs/mnist --name mnist --out models" in result.output
+
+
+def test_what_is_not_there_of_a_published_set_is_downloaded_and_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    asked = ["fit", "--preset", "mnist", *SMALL, *SHORT, "--mirror"]
+    with serve(Mirror({path.name: path.read_bytes() for path in DIGITS.glob("*.gz")})) as mirror:
+        result = CliRunner().invoke(main, [*asked, mirror.url])
+        assert mirror.asked[0][0].endswith("train-images-idx3-ubyte.gz")
+    assert result.exit_code == 1
+    assert "train-images-idx3-ubyte.gz" in result.stderr.splitlines()[-1]  # the few digits of the tests are not MNIST
+    assert not (tmp_path / "runs").exists()
+    monkeypatch.setenv("RANK", "1")
+    result = CliRunner().invoke(main, [*asked, "http://127.0.0.1:9"])
+    assert "gantrain data download mnist" in result.stderr
+
+
 def test_dry_run_prints_the_settings_and_plays_nothing(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["fit", "--data", str(DIGITS), "--out", str(tmp_path / "run"), "--dry-run"])
     assert result.exit_code == 0
@@ -61,6 +91,8 @@ def test_dry_run_prints_the_settings_and_plays_nothing(tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (["fit", "--data", "/nowhere", "--out", "run"], "no such data directory"),
+        (["fit", "--out", "run"], "the presets mnist, fashion-mnist"),
+        (["fit", "--data", str(DIGITS)], "--out"),
         (["fit", "--data", str(DIGITS), "--out", "run", "--batch-size", "1"], "batch_size"),
         (["evaluate", "/nowhere", "--data", str(DIGITS)], "no such run or checkpoint"),
         (["export", "/nowhere", "--name", "x"], "no such run or checkpoint"),

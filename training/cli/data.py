@@ -1,7 +1,6 @@
 """`gantrain data`: look at a data set, pack it, or download a published one."""
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,16 +8,15 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from training.cli.fetching import MIRROR, fetch
 from training.cli.reading import read
 from training.data.published import PUBLISHED
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
     from training.data.inspection import Inspection
-    from training.data.published import PublishedFile
 
 _PATH = click.argument("path", type=click.Path(path_type=Path))
 _RESOLUTION = click.option(
@@ -101,20 +99,9 @@ def pack(*, path: Path, out: Path, resolution: int | None) -> None:
 @data.command()
 @click.argument("name", type=click.Choice(list(PUBLISHED)))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the files.")
-@click.option("--mirror", default=None, help="URL of a folder with the same files, for their own host.")
+@MIRROR
 def download(*, name: str, out: Path, mirror: str | None) -> None:
     """Fetch the published data set NAME; every file's SHA-256 is checked before it is kept."""
-    from training.data.download import download as fetch  # noqa: PLC0415
-
     published = PUBLISHED[name]
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(file=sys.stderr)) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def progress(file: "PublishedFile", received: int) -> None:
-            if file.name not in tasks:
-                tasks[file.name] = bars.add_task(file.name, total=file.size_bytes)
-            bars.update(tasks[file.name], completed=received)
-
-        fetch(published, out, progress=progress, mirror=mirror)
+    fetch(published, out, mirror=mirror)
     click.echo(f"{out}: {name}, whose authors license it under {published.licence}; next: gantrain data check {out}")

@@ -84,7 +84,7 @@ def evaluate(
         return
     table = Table("metric", "value", "real images reach", "images")
     for name, metric in result.metrics.items():
-        table.add_row(name, f"{metric.value:.4f}", "" if metric.floor is None else f"{metric.floor:.4f}", str(metric.n))
+        table.add_row(name, f"{metric.value:.4g}", "" if metric.floor is None else f"{metric.floor:.4g}", str(metric.n))
     Console().print(table)
     if result.recognition is not None:
         for name, count in result.recognition.by_class.items():

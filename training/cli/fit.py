@@ -9,9 +9,11 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from rich.console import Console
 
+from training.cli.fetching import MIRROR, fetch
 from training.cli.measuring import EXTRACTOR, extractor_for
 from training.cli.reading import DATA_HELP, read
 from training.config import PRESETS, TrainingConfig
+from training.data.published import PUBLISHED
 from training.errors import ConfigError
 
 
@@ -41,8 +43,19 @@ def _kind(annotation: Any) -> click.ParamType[Any]:  # noqa: ANN401 -- any type 
 
 @click.command()
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="dcgan", show_default=True, help="Where to start.")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA_HELP)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the run.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help=f"{DATA_HELP} A preset named after a published set has it in data/, and downloads it if it is not there.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder of the run; by default runs/ and the name of such a preset.",
+)
+@MIRROR
 @click.option("--resume", is_flag=True, help="Go on from the latest checkpoint in --out.")
 @click.option(
     "--start-from",
@@ -56,8 +69,9 @@ def _kind(annotation: Any) -> click.ParamType[Any]:  # noqa: ANN401 -- any type 
 def fit(
     *,
     preset: str,
-    data: Path,
-    out: Path,
+    data: Path | None,
+    out: Path | None,
+    mirror: str | None,
     resume: bool,
     start_from: Path | None,
     dry_run: bool,
@@ -75,6 +89,8 @@ def fit(
         raise ConfigError("--resume goes on with the run in --out; --start-from begins a new one: give one of the two")
     leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several of these, and one is to tell
     console = Console(stderr=True, quiet=not leads)
+    out = out or _run_of(preset)
+    data = data or _set_of(preset, mirror)
     config = TrainingConfig.from_preset(preset, data=data, **settings)
     split = read(data, resolution=config.resolution, quiet=not leads)
     height, width, channels = split.train.shape
@@ -98,7 +114,27 @@ def fit(
         console.print(f"stopped and saved at {outcome.game.images_seen / 1000:.1f} kimg; go on with:")
         console.print(f"  {_again()}", highlight=False, soft_wrap=True)
         sys.exit(128 + outcome.stopped)
-    console.print(f"done; next: gantrain export {out} --name NAME --out models")
+    name = preset if preset in PUBLISHED else "NAME"
+    console.print(f"done; next: gantrain export {out} --name {name} --out models", soft_wrap=True)
+
+
+def _run_of(preset: str) -> Path:
+    if preset not in PUBLISHED:
+        raise ConfigError("--out says where the run goes")
+    return Path("runs", preset)
+
+
+def _set_of(preset: str, mirror: str | None) -> Path:
+    """Where the published set of a preset is, downloaded if need be."""
+    if preset not in PUBLISHED:
+        own = ", ".join(name for name in PRESETS if name in PUBLISHED)
+        raise ConfigError(f"--data says where the images are; only the presets {own} fetch their own")
+    published, folder = PUBLISHED[preset], Path("data", preset)
+    if not all((folder / file.name).is_file() for file in published.files):
+        if "RANK" in os.environ:
+            raise ConfigError(f"{folder}: not there yet; first: gantrain data download {preset} --out {folder}")
+        fetch(published, folder, mirror=mirror)
+    return folder
 
 
 def _again() -> str:
