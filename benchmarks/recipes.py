@@ -24,6 +24,7 @@ from training import checkpoint
 from training.config import PRESETS, TrainingConfig
 from training.data import load
 
+FAMILIES = ("mlp", "infogan", "dcgan", "wgan-gp", "sngan", "r3gan")
 _COLUMNS = ("fid", "kid", "precision", "recall", "density", "coverage", "conditional_accuracy")
 
 
@@ -82,7 +83,7 @@ def main() -> None:
     """Train what is missing, then write the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="IDX directory")
-    parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS))
+    parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=FAMILIES)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--kimg", type=float, default=200.0, help="images that each run sees, in thousands")
     parser.add_argument("--threads", type=int, default=1)

@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="of each figure")
     parser.add_argument("--alternations", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of both loops")
     parser.add_argument("--compile", action="store_true", help="compile our networks")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of our networks")
     parser.add_argument("--out", type=Path, default=None, help="Markdown file to write")
@@ -43,7 +44,12 @@ def main() -> None:
     lines = ["| preset | ours, images/s | plain loop, images/s | ratio |", "| --- | ---: | ---: | ---: |"]
     for preset in chosen.presets:
         config = TrainingConfig.from_preset(
-            preset, data=chosen.data, kimg=1e6, compile=chosen.compile, precision=chosen.precision
+            preset,
+            data=chosen.data,
+            kimg=1e6,
+            device=chosen.device,
+            compile=chosen.compile,
+            precision=chosen.precision,
         )
         turn_images = chosen.steps * config.batch_size * config.d_steps
         config = config.model_copy(update={"report_every_kimg": turn_images / 1000})
@@ -66,7 +72,7 @@ def main() -> None:
             "# The training loop against a plain one",
             "",
             f"- command: `python -m benchmarks.training --presets {' '.join(chosen.presets)} --steps {chosen.steps}`",
-            f"- machine: {about['cpu']}, {chosen.threads} thread(s), torch {torch.__version__}",
+            f"- machine: {_hardware(chosen.device, chosen.threads, about['cpu'])}, torch {torch.__version__}",
             f"- commit {about['commit']}",
             f"- {chosen.precision}, compiled: {chosen.compile}; medians of {chosen.alternations} alternations, "
             "ratios within one, least and most",
@@ -79,6 +85,10 @@ def main() -> None:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
         chosen.out.write_text(text + "\n", encoding="utf-8")
         print(json.dumps({"written": chosen.out.name}))
+
+
+def _hardware(device: str, threads: int, cpu: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else f"{cpu}, {threads} thread(s)"
 
 
 class OurLoop:
@@ -99,7 +109,9 @@ class PlainLoop:
         torch.manual_seed(config.seed)
         self._config, self._objective = config, OBJECTIVES[config.loss]
         self._classes = data.classes if config.conditional else None
-        self._generator, self._discriminator = build_networks(config, data.shape, self._classes)
+        self._device = torch.device(config.device)
+        networks = build_networks(config, data.shape, self._classes)
+        self._generator, self._discriminator = (network.to(self._device) for network in networks)
         betas = (config.beta1, config.beta2)
         self._g_optimizer = torch.optim.Adam(self._generator.parameters(), lr=config.g_lr, betas=betas)
         self._d_optimizer = torch.optim.Adam(self._discriminator.parameters(), lr=config.d_lr, betas=betas)
@@ -114,22 +126,26 @@ class PlainLoop:
         began = time.perf_counter()
         for _ in range(self._turn):
             for _ in range(self._config.d_steps):
-                real, real_class = next(self._batches)
+                real, real_class = (part.to(self._device) for part in next(self._batches))
                 self._play_d(real, real_class)
             self._play_g(real, real_class)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
         return self._turn * self._config.batch_size * self._config.d_steps / (time.perf_counter() - began)
 
     def _endless(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         while True:
             yield from self._loader
 
-    def _draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        z = torch.randn(count, self._config.z_dim)
-        return z, torch.randint(len(self._classes), (count,)) if self._classes else None
+    def _draw(self, real_class: torch.Tensor | None, count: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        z = torch.randn(count, self._config.z_dim, device=self._device)
+        if self._classes is None or self._objective.pairs:
+            return z, real_class
+        return z, torch.randint(len(self._classes), (count,), device=self._device)
 
     def _play_d(self, real: torch.Tensor, labels: torch.Tensor) -> None:
         config, real_class = self._config, labels if self._classes else None
-        z, fake_class = self._draw(len(real))
+        z, fake_class = self._draw(real_class, len(real))
         fake = self._generator(z, fake_class).detach()
         penalised = self._step % config.penalty_every == 0 and (
             config.r1_gamma or config.r2_gamma or config.gradient_penalty
@@ -144,19 +160,22 @@ class PlainLoop:
         if penalised and config.r2_gamma:
             loss = loss + config.penalty_every * config.r2_gamma * squared_gradient(fake_logits, fake)
         if penalised and config.gradient_penalty:
-            between = gradient_penalty(lambda x: self._discriminator(x, real_class), real, fake, torch.rand(len(real)))
+            between = gradient_penalty(
+                lambda x: self._discriminator(x, real_class), real, fake, torch.rand(len(real), device=self._device)
+            )
             loss = loss + config.gradient_penalty * between
         self._d_optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves Tensor.backward untyped
         self._d_optimizer.step()
 
     def _play_g(self, real: torch.Tensor, labels: torch.Tensor) -> None:
-        z, fake_class = self._draw(len(real))
+        real_class = labels if self._classes else None
+        z, fake_class = self._draw(real_class, len(real))
         fake_logits = self._discriminator(self._generator(z, fake_class), fake_class)
         real_logits = fake_logits.detach()
         if self._objective.pairs:
             with torch.no_grad():
-                real_logits = self._discriminator(real, labels if self._classes else None)
+                real_logits = self._discriminator(real, real_class)
         loss = self._objective.generator(fake_logits, real_logits)
         self._g_optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # as above

@@ -52,15 +52,15 @@ def play(game: Game, data: ImageSet, *, stop: Callable[[], bool] = lambda: False
         # Processes must agree, and asking the others at every step would cost more than it is worth.
         stopping = (due or game.team.size == 1) and game.team.any(flag=stop(), device=game.device)
         if due or stopping:
+            means = steps.means()  # which waits for the device, and so comes before the clock is read
             speed = (game.images_seen - since) / (time.perf_counter() - started)
-            yield _report(game, steps, images_per_s=speed)
+            yield _report(game, means, images_per_s=speed)
             since, started = game.images_seen, time.perf_counter()
         if stopping:
             return
 
 
-def _report(game: Game, steps: Steps, *, images_per_s: float) -> Report:
-    means = steps.means()
+def _report(game: Game, means: dict[str, float], *, images_per_s: float) -> Report:
     for name, value in means.items():
         if not math.isfinite(value):
             raise Diverged(f"{name} became NaN or infinite near {game.images_seen / 1000:.0f} kimg")
