@@ -72,7 +72,7 @@ def main() -> None:
             "# The training loop against a plain one",
             "",
             f"- command: `python -m benchmarks.training --presets {' '.join(chosen.presets)} --steps {chosen.steps}`",
-            f"- machine: {_hardware(chosen.device, chosen.threads, about['cpu'])}, torch {torch.__version__}",
+            f"- machine: {_hardware(chosen.device, chosen.threads, str(about['cpu']))}, torch {torch.__version__}",
             f"- commit {about['commit']}",
             f"- {chosen.precision}, compiled: {chosen.compile}; medians of {chosen.alternations} alternations, "
             "ratios within one, least and most",
