@@ -1,8 +1,10 @@
 """A modern pair after R3GAN (Huang et al., 2024): inverted residual bottlenecks with grouped convolutions, no
 normalisation anywhere, and an initialisation that starts every block as the identity (Zhang et al., 2019).
 
-It is meant for the relativistic loss with R1 and R2. Unlike the paper's, its pixels are squashed by tanh, so that the
-flat black of digits needs no exact cancellation.
+It is meant for the relativistic loss with R1 and R2. Two things are not the paper's. Pixels are squashed by tanh, so
+that the flat black of digits needs no exact cancellation. And z makes all of the smallest map, where it would scale the
+channels of a learned one: networks of so few blocks found 0.47 of the digits' variety (recall) that way, and 0.71 this
+way, after 80,000 images.
 """
 
 import math
@@ -68,7 +70,7 @@ class Resample(nn.Module):
 
 
 class R3ganGenerator(Generator):
-    """z -> a learned smallest map, whose channels z scales -> `blocks` bottlenecks at every size -> tanh pixels."""
+    """z -> the smallest map -> `blocks` bottlenecks at every size -> tanh pixels."""
 
     def __init__(self, *, z_dim: int, shape: tuple[int, int, int], classes: int, width: int, blocks: int = 1) -> None:
         super().__init__()
@@ -76,8 +78,8 @@ class R3ganGenerator(Generator):
         doublings = even_stages(shape)
         depth, count = depths(width, doublings, multiple=GROUP), blocks * (doublings + 1)
         self.embed = nn.Embedding(classes, z_dim) if classes else None
-        self.modulate = nn.Linear(z_dim * (2 if classes else 1), width, bias=False)
-        self.basis = nn.Parameter(torch.randn(width, shape[0] >> doublings, shape[1] >> doublings))
+        self.bottom = (width, shape[0] >> doublings, shape[1] >> doublings)
+        self.modulate = nn.Linear(z_dim * (2 if classes else 1), math.prod(self.bottom))
         layers: list[nn.Module] = [Bottleneck(width, blocks=count) for _ in range(blocks)]
         for stage in range(1, doublings + 1):
             layers.append(Resample(depth[stage - 1], depth[stage], factor=2.0))
@@ -91,7 +93,7 @@ class R3ganGenerator(Generator):
         """See Generator."""
         if self.embed is not None:
             z = torch.cat([z, self.embed(class_id)], dim=1)
-        x = self.basis * self.modulate(z)[:, :, None, None]
+        x = self.modulate(z).unflatten(1, self.bottom)
         return torch.tanh(self.pixels(self.layers(x)))
 
 
