@@ -49,27 +49,35 @@ class Kept:
     """All runs on one data set, and the speed of each preset where it was measured on its own."""
 
     data: str
+    precision: str
     runs: list[Run]
     speeds: dict[str, float]
 
     @classmethod
-    def read(cls, folder: Path, data: str) -> "Kept":
-        """What earlier calls left in `folder`."""
+    def read(cls, folder: Path, data: str, precision: str) -> "Kept":
+        """What earlier calls left in `folder`; the process exits where that was of another precision."""
         path = folder / f"recipes-{data}.json"
-        document = json.loads(path.read_text()) if path.is_file() else {"runs": [], "speeds": {}}
-        return cls(data, [Run(**row) for row in document["runs"]], document["speeds"])
+        empty = {"precision": precision, "runs": [], "speeds": {}}
+        document = json.loads(path.read_text()) if path.is_file() else empty
+        if document["precision"] != precision:
+            sys.exit(f"{path} is of {document['precision']}: give another --out")
+        return cls(data, precision, [Run(**row) for row in document["runs"]], document["speeds"])
 
     def write(self, folder: Path) -> None:
         """Keep it, and the page that is made of it."""
         folder.mkdir(parents=True, exist_ok=True)
-        document = {"runs": [asdict(run) for run in self.runs], "speeds": self.speeds}
+        document = {"precision": self.precision, "runs": [asdict(run) for run in self.runs], "speeds": self.speeds}
         (folder / f"recipes-{self.data}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         (folder / f"recipes-{self.data}.md").write_text(self.page(), encoding="utf-8")
 
     def page(self) -> str:
         """The tables, in Markdown."""
         about = machine.describe()
-        lines = [f"# Presets on {self.data}", "", f"- `python -m benchmarks.recipes` on {about['cpu']}, one core a run"]
+        lines = [
+            f"# Presets on {self.data}",
+            "",
+            f"- `python -m benchmarks.recipes` on {about['cpu']}, one core a run, networks in {self.precision}",
+        ]
         lines += ["- 10,000 generated images against the 10,000 held-out ones, in the shipped extractor's features"]
         lines += ["- means over the seeds, least and most behind them; *real* is what training images score", ""]
         for kimg in sorted({run.kimg for run in self.runs}):
@@ -87,36 +95,39 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--kimg", type=float, default=200.0, help="images that each run sees, in thousands")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32", help="of all networks")
     parser.add_argument("--runs", type=Path, default=ROOT / "build" / "recipes", help="folder of the runs")
     parser.add_argument("--speeds", action="store_true", help="measure how fast each preset trains, on an idle machine")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     chosen = parser.parse_args()
-    kept = Kept.read(chosen.out, chosen.data.resolve().name)
+    kept = Kept.read(chosen.out, chosen.data.resolve().name, chosen.precision)
     for seed in chosen.seeds:
         for preset in chosen.presets:
             if any((run.preset, run.seed, run.kimg) == (preset, seed, chosen.kimg) for run in kept.runs):
                 continue
             folder = chosen.runs / kept.data / f"{preset}-{seed}-{chosen.kimg:g}"
-            _fit(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg, threads=chosen.threads)
+            flags = ["--seed", str(seed), "--threads", str(chosen.threads), "--precision", chosen.precision]
+            _fit(folder, chosen.data, preset, flags, kimg=chosen.kimg)
             kept.runs.append(_measure(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg))
             kept.write(chosen.out)
     if chosen.speeds:
-        kept.speeds = _speeds(sorted({run.preset for run in kept.runs}), chosen.data, threads=chosen.threads)
+        presets = sorted({run.preset for run in kept.runs})
+        kept.speeds = _speeds(presets, chosen.data, threads=chosen.threads, precision=chosen.precision)
     kept.write(chosen.out)
     print(kept.page())
 
 
-def _fit(folder: Path, data: Path, preset: str, *, seed: int, kimg: float, threads: int) -> None:
-    command = ["fit", "--preset", preset, "--data", str(data), "--out", str(folder), "--seed", str(seed)]
-    command += ["--kimg", f"{kimg:g}", "--threads", str(threads), "--evaluate-every-kimg", f"{kimg / 10:g}"]
+def _fit(folder: Path, data: Path, preset: str, flags: Sequence[str], *, kimg: float) -> None:
+    command = ["fit", "--preset", preset, "--data", str(data), "--out", str(folder), *flags]
+    command += ["--kimg", f"{kimg:g}", "--evaluate-every-kimg", f"{kimg / 10:g}"]
     command += ["--sample-every-kimg", f"{kimg / 10:g}"]
     if folder.is_dir() and checkpoint.checkpoints(folder):
         command.append("--resume")
-    _gantrain(command, threads=threads)
+    _gantrain(command)
 
 
 def _measure(folder: Path, data: Path, preset: str, *, seed: int, kimg: float) -> Run:
-    told = _gantrain(["evaluate", str(folder), "--data", str(data), "--json"], threads=1)
+    told = _gantrain(["evaluate", str(folder), "--data", str(data), "--json"])
     found = json.loads(told)["metrics"]
     course = [(int(row["images_seen"]), row["fid"]) for row in _lines(folder / "quality.jsonl")]
     return Run(
@@ -130,10 +141,10 @@ def _measure(folder: Path, data: Path, preset: str, *, seed: int, kimg: float) -
     )
 
 
-def _gantrain(arguments: Sequence[str], *, threads: int) -> str:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+def _gantrain(arguments: Sequence[str]) -> str:
     command = [sys.executable, "-m", "training", *arguments]
     print("gantrain", *arguments[:1], *arguments[2:4], flush=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
 
 
@@ -141,12 +152,14 @@ def _lines(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _speeds(presets: Sequence[str], data: Path, *, threads: int, turns: int = 3, steps: int = 20) -> dict[str, float]:
+def _speeds(
+    presets: Sequence[str], data: Path, *, threads: int, precision: str, turns: int = 3, steps: int = 20
+) -> dict[str, float]:
     """Images a second of each preset's loop, the median of turns that they take one after another."""
     torch.set_num_threads(threads)
     images, loops = load(data).train, {}
     for preset in presets:
-        config = TrainingConfig.from_preset(preset, data=data, kimg=1e6)
+        config = TrainingConfig.from_preset(preset, data=data, kimg=1e6, precision=precision)
         every = steps * config.batch_size * config.d_steps / 1000
         loops[preset] = OurLoop(config.model_copy(update={"report_every_kimg": every}), images)
         loops[preset].images_per_s()
