@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app.api import admin, discriminate, docs, generate, health, images, metrics, models, openapi
+from app.api import admin, discriminate, docs, generate, health, images, latent_walks, metrics, models, openapi
 from app.api.direct import DirectMiddleware
 from app.api.gate import Gate
 from app.api.keys import KeyMiddleware, read_keys
@@ -80,7 +80,7 @@ def create_app(settings: Settings, *, open_engine: OpenEngine | None = None) -> 
     app.add_exception_handler(HTTPException, _reraise)
     app.add_exception_handler(Exception, _answer)
     # Each wraps the one before it.
-    hot = [route for routes in (generate, images, discriminate, health) for route in routes.router.routes]
+    hot = [route for routes in (generate, images, discriminate, latent_walks, health) for route in routes.router.routes]
     app.surround(partial(DirectMiddleware, routes=hot))
     if settings.rate_limit_per_s is not None:
         buckets = TokenBuckets(settings.rate_limit_per_s, settings.rate_limit_burst)
@@ -90,7 +90,7 @@ def create_app(settings: Settings, *, open_engine: OpenEngine | None = None) -> 
     log = settings.access_log
     app.surround(partial(RequestMiddleware, lifecycle=service.lifecycle, metrics=series, access_log=log))
     app.surround(HeadMiddleware)
-    for routes in (generate, discriminate, images, models, health, docs):
+    for routes in (generate, discriminate, images, latent_walks, models, health, docs):
         app.include_router(routes.router)
     if settings.admin:
         app.include_router(admin.router)

@@ -81,6 +81,10 @@ class Settings(BaseModel):
     max_images_per_request: Annotated[PositiveInt, Field(le=65536)] = Field(
         256, description="Images that one request may ask for or upload."
     )
+    max_frames: Annotated[PositiveInt, Field(le=65536)] = Field(512, description="Frames of one walk.")
+    max_animation_pixels: PositiveInt = Field(
+        32 * 2**20, description="Pixels of all frames of one walk, as large as they are asked for."
+    )
     cache_bytes: NonNegativeInt = Field(
         0, description="Memory for encoded images, so that a seed asked for again is not made again; 0: no cache."
     )

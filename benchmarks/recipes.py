@@ -57,8 +57,9 @@ class Kept:
     def read(cls, folder: Path, data: str, precision: str) -> "Kept":
         """What earlier calls left in `folder`; the process exits where that was of another precision."""
         path = folder / f"recipes-{data}.json"
-        empty = {"precision": precision, "runs": [], "speeds": {}}
-        document = json.loads(path.read_text()) if path.is_file() else empty
+        if not path.is_file():
+            return cls(data, precision, [], {})
+        document = json.loads(path.read_text())
         if document["precision"] != precision:
             sys.exit(f"{path} is of {document['precision']}: give another --out")
         return cls(data, precision, [Run(**row) for row in document["runs"]], document["speeds"])

@@ -64,7 +64,7 @@ def compose(request_id: str, model: LiveModel, generation: Generation, how: Pres
                 for record, image in zip(records, images, strict=True):
                     record["data"] = base64.b64encode(_file([image], model, how, how.image_format)).decode()
             encode_s = time.perf_counter() - began
-            timings_ms = _timings_ms(generation.queue_s, generation.inference_s, encode_s)
+            timings_ms = timings_ms_of(generation.queue_s, generation.inference_s, encode_s)
             body = orjson.dumps(_document(request_id, model, records, timings_ms) | extra)
         case negotiation.ZIP:
             body = _archive(request_id, model, generation, how, began)
@@ -100,7 +100,7 @@ def compose_files(
         _record(index, seed, file.class_id, model, how)
         for index, (seed, file) in enumerate(zip(seeds, files, strict=True))
     ]
-    timings_ms = _timings_ms(queue_s, inference_s, encode_s)
+    timings_ms = timings_ms_of(queue_s, inference_s, encode_s)
     match how.media_type:
         case negotiation.JSON:
             for record, file in zip(records, files, strict=True):
@@ -111,7 +111,7 @@ def compose_files(
             for record, file in zip(records, files, strict=True):
                 record["file"] = _file_name(record, how)
                 named[record["file"]] = file.data
-            body = _zip(named, _document(request_id, model, records, timings_ms))
+            body = archive(named, _document(request_id, model, records, timings_ms))
         case _:
             (file,) = files
             body = file.data
@@ -143,6 +143,27 @@ def server_timing(queue_s: float, inference_s: float, encode_s: float, *, hit: b
     """
     timing = f"queue;dur={queue_s * 1e3:.3f}, inference;dur={inference_s * 1e3:.3f}, encode;dur={encode_s * 1e3:.3f}"
     return f"{timing}, cache;desc=hit" if hit else timing
+
+
+def head_of(request_id: str, model: LiveModel) -> dict[str, Any]:
+    """What every JSON answer begins with."""
+    return {"id": request_id, "model": {"name": model.name, "version": model.version, "digest": model.digest}}
+
+
+def timings_ms_of(queue_s: float, inference_s: float, encode_s: float) -> dict[str, float]:
+    """Milliseconds, as JSON answers have them."""
+    parts = {"queue": queue_s, "inference": inference_s, "encode": encode_s}
+    return {name: round(seconds * 1000, 3) for name, seconds in parts.items()}
+
+
+def archive(files: Mapping[str, bytes], document: Mapping[str, Any]) -> bytes:
+    """A zip without compression, since its files are compressed; the document goes in as images.json."""
+    described = {"images.json": orjson.dumps(document, option=orjson.OPT_INDENT_2)}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in {**files, **described}.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return out.getvalue()
 
 
 def _pixels(images: Iterable[GeneratedImage]) -> list[imaging.Pixels]:
@@ -209,17 +230,7 @@ def _grid_record(images: Sequence[GeneratedImage], how: Presentation) -> dict[st
 def _document(
     request_id: str, model: LiveModel, records: list[dict[str, Any]], timings_ms: Mapping[str, float]
 ) -> dict[str, Any]:
-    return {
-        "id": request_id,
-        "model": {"name": model.name, "version": model.version, "digest": model.digest},
-        "images": records,
-        "timings_ms": timings_ms,
-    }
-
-
-def _timings_ms(queue_s: float, inference_s: float, encode_s: float) -> dict[str, float]:
-    parts = {"queue": queue_s, "inference": inference_s, "encode": encode_s}
-    return {name: round(seconds * 1000, 3) for name, seconds in parts.items()}
+    return {**head_of(request_id, model), "images": records, "timings_ms": timings_ms}
 
 
 def _archive(request_id: str, model: LiveModel, generation: Generation, how: Presentation, began: float) -> bytes:
@@ -238,23 +249,13 @@ def _archive(request_id: str, model: LiveModel, generation: Generation, how: Pre
             files[name] = _file([image], model, how, how.image_format)
             record["file"] = name
     encode_s = time.perf_counter() - began
-    timings_ms = _timings_ms(generation.queue_s, generation.inference_s, encode_s)
-    return _zip(files, _document(request_id, model, records, timings_ms) | extra)
+    timings_ms = timings_ms_of(generation.queue_s, generation.inference_s, encode_s)
+    return archive(files, _document(request_id, model, records, timings_ms) | extra)
 
 
 def _file_name(record: Mapping[str, Any], how: Presentation) -> str:
     seed = "" if record["seed"] is None else f"-seed{record['seed']}"
     return f"{record['index']:04d}{seed}.{_EXTENSIONS[how.image_format]}"
-
-
-def _zip(files: Mapping[str, bytes], document: Mapping[str, Any]) -> bytes:
-    """A zip without compression, since its files are compressed; the document goes in as images.json."""
-    described = {"images.json": orjson.dumps(document, option=orjson.OPT_INDENT_2)}
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in {**files, **described}.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return out.getvalue()
 
 
 def _headers(

@@ -31,6 +31,7 @@ _LONGEST_STEP_S = 0.25
 _MOST = 0.95
 _NAMELESS = "0" * 32
 _SMALL_BODY_BYTES = 64 * 1024
+_MAKERS = frozenset({b"/generate", b"/interpolate"})
 _EXEMPT = frozenset({b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/admin/reload"})
 
 _OVERLOADED = Overloaded("more requests come in than the service can look at", retry_after_s=1.0)
@@ -147,7 +148,7 @@ class Gate:
     def _error(self, method: bytes, path: bytes) -> CapacityError | None:
         if path in _EXEMPT:
             return None
-        if self._full is not None and ((method == b"POST" and path == b"/generate") or path.startswith(b"/images/")):
+        if self._full is not None and ((method == b"POST" and path in _MAKERS) or path.startswith(b"/images/")):
             return self._full
         # Spread evenly, without a generator of random numbers.
         self._owed += self._share
@@ -175,7 +176,7 @@ def _is_plain(method: bytes, headers: Headers) -> bool:
 
 def _endpoint(path: bytes) -> str:
     """The route, as the metrics name it."""
-    if path in {b"/generate", b"/discriminate"}:
+    if path in {b"/generate", b"/discriminate", b"/interpolate"}:
         return path.decode()
     return "other"
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from app import __version__
 from app.api import problems, responses
 from app.api.negotiation import NPY, PICTURES, ZIP
-from app.api.schemas import DiscriminateRequest, GenerateRequest
+from app.api.schemas import DiscriminateRequest, GenerateRequest, InterpolateRequest
 
 _REF = "#/components/schemas/{model}"
 _ANY_FILE = {"schema": {"type": "string", "format": "binary"}}
@@ -36,6 +36,14 @@ _GENERATE_EXAMPLES = {
     "grid": {"summary": "A sheet of nine", "value": {"seeds": [1, 2, 3, 4, 5, 6, 7, 8, 9], "layout": "grid"}},
     "best": {"summary": "The most real of eight", "value": {"seed": 42, "best_of": 8, "include": ["realness"]}},
     "webp": {"summary": "Small files", "value": {"n": 2, "format": "webp", "quality": 70, "truncation": 0.7}},
+}
+_INTERPOLATE_EXAMPLES = {
+    "walk": {"summary": "From one image to another", "value": {"seeds": [1, 2], "class_id": 3}},
+    "loop": {
+        "summary": "A loop of four seconds, enlarged",
+        "value": {"seeds": [1, 2, 3, 4], "steps": 30, "loop": True, "easing": "smooth", "scale": 4},
+    },
+    "gif": {"summary": "A GIF between fresh seeds", "value": {"n": 3, "format": "gif", "fps": 20}},
 }
 _FORM = {
     "type": "object",
@@ -100,6 +108,31 @@ GENERATE: dict[str, Any] = {
                 "X-Accepted": {"description": "With min_realness, in binary answers.", "schema": {"type": "string"}},
             },
             "content": dict.fromkeys((*PICTURES, ZIP, NPY), _ANY_FILE),
+        },
+        **_problems(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
+    },
+}
+INTERPOLATE: dict[str, Any] = {
+    "operation_id": "interpolate",
+    "summary": "Walk from image to image",
+    "openapi_extra": _body(
+        {
+            "application/json": {
+                "schema": {"$ref": _REF.format(model="InterpolateRequest")},
+                "examples": _INTERPOLATE_EXAMPLES,
+            }
+        }
+    ),
+    "responses": {
+        200: {
+            "model": responses.InterpolateResponse,
+            "description": "An animation, JSON that holds one, a zip of PNG frames, or a uint8 array [N,H,W,C].",
+            "headers": {
+                **_HEADERS,
+                "X-Seed": {"description": "Seeds of the key frames.", "schema": {"type": "string"}},
+                "X-Frames": {"description": "How many frames there are.", "schema": {"type": "integer"}},
+            },
+            "content": dict.fromkeys(("image/webp", "image/gif", "image/apng", ZIP, NPY), _ANY_FILE),
         },
         **_problems(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
     },
@@ -194,6 +227,7 @@ def document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
     )
     bodies = [
         (GenerateRequest, "validation"),
+        (InterpolateRequest, "validation"),
         (DiscriminateRequest, "validation"),
         (problems.ProblemBody, "validation"),
     ]

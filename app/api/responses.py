@@ -66,6 +66,29 @@ class GenerateResponse(_Answer):
     timings_ms: GenerateTimings
 
 
+class AnimationRecord(_Answer):
+    """A walk. In a zip's images.json there is no `format` or `data`, and `files` names the frames."""
+
+    format: Literal["webp", "gif", "apng"] | None = None
+    frames: int
+    width: int
+    height: int
+    fps: float
+    loop: bool
+    seeds: list[int] | None = Field(description="Of the key frames; null where these were latents.")
+    data: str | None = Field(None, description="Base64 of the animation.")
+    files: list[str] | None = Field(None, description="The frames' names, in a zip.")
+
+
+class InterpolateResponse(_Answer):
+    """An animation; `id` is the request's id."""
+
+    id: str
+    model: ModelRef
+    animation: AnimationRecord
+    timings_ms: GenerateTimings
+
+
 class ScoreRecord(_Answer):
     """How one image looks to the discriminator; `changes` says what was done to make it fit."""
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.api.fields import ClassIds, Count, Latents, Number, Seed, Seeds, Text, Whole, short_list
@@ -60,6 +60,44 @@ class GenerateRequest(_Body):
         if self.latents is not None:
             return len(self.latents)
         return 1 if self.n is None else self.n
+
+
+class InterpolateRequest(_Body):
+    """A walk past key frames. Exactly one of `seeds`, `latents` and `n` is given, and makes two or more of them."""
+
+    seeds: Seeds | None = Field(None, description="A key frame per seed.", examples=[[1, 2, 3]])
+    latents: Latents | None = Field(None, description="A key frame per row of z, each as long as the model's latent.")
+    n: Count | None = Field(None, description="This many key frames from fresh seeds, which the answer names.")
+    model: Text | None = Field(None, description='"name" or "name@version"; unset: the default model.')
+    class_id: ClassIds | None = Field(
+        None,
+        description="One class for all frames, or a list with one per key frame, each taking over halfway; unset: "
+        "that of each key frame.",
+    )
+    truncation: Annotated[Number, Field(ge=0, le=1)] | None = Field(None, description="Truncation psi, 1 unless given.")
+    steps: Annotated[Whole, Field(ge=1, le=10_000)] = Field(30, description="Frames from one key frame to the next.")
+    mode: Literal["slerp", "lerp"] | None = Field(
+        None, description="Along the arc, or along the line; unset: the arc for normal latents, the line for uniform."
+    )
+    easing: Literal["linear", "smooth"] = Field("linear", description="`smooth` slows down at every key frame.")
+    loop: StrictBool = Field(default=False, description="Lead back to the first key frame, and play for ever.")
+    fps: Annotated[Number, Field(ge=1, le=50)] = Field(30.0, description="Frames a second of the animation.")
+    format: Literal["webp", "gif", "apng"] = Field("webp", description="The animation when Accept leaves it open.")
+    quality: Annotated[Whole, Field(ge=1, le=100)] = Field(90, description="Of WebP; 100 keeps every pixel.")
+    scale: Annotated[Whole, Field(ge=1, le=16)] = Field(1, description="Enlarge every pixel to a square of this side.")
+
+    @model_validator(mode="after")
+    def _one_way_to_name_keys(self) -> Self:
+        if sum(way is not None for way in (self.seeds, self.latents, self.n)) != 1:
+            raise PydanticCustomError("source", "give exactly one of seeds, latents and n")
+        return self
+
+    @property
+    def image_count(self) -> int:
+        """How many key frames the request names."""
+        if self.seeds is not None:
+            return len(self.seeds)
+        return len(self.latents) if self.latents is not None else self.n or 0
 
 
 class ScoreOptions(_Body):
