@@ -172,7 +172,8 @@ class _Draws:
                 latent=z[row],
                 realness=None if realness is None else float(realness[row]),
                 attempts=1,
-                accepted=order.min_realness is None or (realness is not None and realness[row] >= order.min_realness),
+                accepted=order.min_realness is None
+                or (realness is not None and float(realness[row]) >= order.min_realness),
             )
             self._keep(index, image)
 

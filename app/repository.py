@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.errors import ModelLoadError
+from app.errors import ModelLoadError, ModelNotFound
 from bundle import MANIFEST_FILE
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]
@@ -24,6 +24,20 @@ def version_folders(models: Path) -> Sequence[Path]:
     if not found:
         raise ModelLoadError(f"{models}: no model bundle is there (GANSERVE_MODELS names the folder)")
     return found
+
+
+def find_bundle(models: Path, reference: str) -> Path:
+    """The folder of "name@version", or of the highest version of "name".
+
+    Raises ModelNotFound, and ModelLoadError as `version_folders` does.
+    """
+    name, at, version = reference.partition("@")
+    found = [folder for folder in version_folders(models) if folder.parent.name == name]
+    if at:
+        found = [folder for folder in found if folder.name == version]
+    if not found:
+        raise ModelNotFound(f"{models} has no model of this name and version")
+    return max(found, key=lambda folder: int(folder.name))
 
 
 def stamp_of(folder: Path) -> Stamp:

@@ -1,4 +1,4 @@
-"""`ganserve`: serve models over HTTP, measure that, or inspect, generate and score with one bundle and no server."""
+"""`ganserve`: serve models over HTTP, and work with bundles without a server; a file for each subcommand."""
 
 from typing import Any
 
@@ -6,8 +6,13 @@ import click
 
 from app import __version__
 from app.cli.bench import bench
-from app.cli.offline import generate_files, inspect, score
+from app.cli.completion import completion
+from app.cli.generate import generate_files
+from app.cli.inspect import inspect
+from app.cli.interpolate import interpolate
+from app.cli.score import score
 from app.cli.serve import serve
+from app.cli.verify import verify
 from app.errors import ServeError
 from bundle import BundleError
 
@@ -29,5 +34,5 @@ def main() -> None:
     """Serve generative adversarial networks from verified ONNX bundles."""
 
 
-for command in (serve, bench, inspect, generate_files, score):
+for command in (serve, generate_files, score, interpolate, inspect, verify, bench, completion):
     main.add_command(command)

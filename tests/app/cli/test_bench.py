@@ -19,7 +19,7 @@ from app.errors import StartupError
 from app.settings import Settings
 from tests.fakes.bundles import write_bundle
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 QUICK = ("--seconds", "0.2", "--warm-up", "0.1")
 
 

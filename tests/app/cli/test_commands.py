@@ -1,44 +1,16 @@
 import io
 import json
-import logging
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from PIL import Image
 
 from app.cli import main
 from app.imaging import encode
 from app.settings import Settings, variable
-from tests.fakes.bundles import expected_pixels, write_bundle
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers, root.level = handlers, level
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    return write_bundle(tmp_path / "models", name="tiny")
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner(env=dict.fromkeys(name for name in os.environ if name.startswith("GANSERVE_"))).invoke(
-        main, [str(argument) for argument in arguments]
-    )
-
-
-def done(*arguments: str | Path) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
+from tests.app.cli.command import done, run
+from tests.fakes.bundles import write_bundle
 
 
 def test_every_setting_has_a_flag_of_its_name_with_variable_and_description() -> None:
@@ -50,7 +22,7 @@ def test_every_setting_has_a_flag_of_its_name_with_variable_and_description() ->
         assert " ".join(field.description.split()[:3]) in text
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["bench"], ["inspect"], ["generate"], ["score"]])
+@pytest.mark.parametrize("command", [[], *([name] for name in main.commands)])
 def test_every_command_explains_itself(command: list[str]) -> None:
     assert "Usage:" in done(*command, "--help")
 
@@ -86,50 +58,6 @@ def test_inspect_refuses_a_bundle_that_was_tampered_with(bundle: Path) -> None:
     assert result.exit_code == 1
     assert "SHA-256" in result.output
     assert len(result.output.strip().splitlines()) == 1
-
-
-def test_generate_writes_a_file_per_seed(bundle: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    text = done("generate", bundle, "--seeds", "3-5,42", "--class-id", "2", "--out", out, "--device", "cpu")
-    names = ["seed3.png", "seed4.png", "seed5.png", "seed42.png"]
-    assert text.split() == [str(out / name) for name in names]
-    found = np.asarray(Image.open(io.BytesIO((out / "seed42.png").read_bytes())))
-    expected = expected_pixels(bundle, 42, 2)[:, :, 0]
-    assert np.abs(found.astype(int) - expected.astype(int)).max() <= 1
-
-
-def test_generate_takes_a_bundle_from_any_folder(bundle: Path, tmp_path: Path) -> None:
-    moved = bundle.rename(tmp_path / "somewhere")
-    done("generate", moved, "--seeds", "1", "--out", tmp_path, "--device", "cpu")
-    assert (tmp_path / "seed1.png").exists()
-
-
-def test_generate_draws_fresh_seeds_and_more_than_a_request_would(bundle: Path, tmp_path: Path) -> None:
-    text = done("generate", bundle, "-n", "300", "--grid", "--out", tmp_path, "--device", "cpu")
-    assert text.split() == [str(tmp_path / "grid.png")]
-    with Image.open(tmp_path / "grid.png") as sheet:
-        assert sheet.size == (18 * 8, 17 * 8)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        [],
-        ["--seeds", "1", "-n", "2"],
-        ["--seeds", "x"],
-        ["--seeds", "5-3"],
-        ["--seeds", "4294967296"],
-        ["--seeds", "0-999999"],
-    ],
-)
-def test_generate_refuses_seeds_it_cannot_use(bundle: Path, arguments: list[str]) -> None:
-    assert run("generate", bundle, *arguments).exit_code == 2
-
-
-def test_generate_says_in_one_line_what_the_model_cannot_do(bundle: Path, tmp_path: Path) -> None:
-    result = run("generate", bundle, "--seeds", "1", "--class-id", "9", "--out", tmp_path, "--device", "cpu")
-    assert result.exit_code == 1
-    assert result.output.strip().splitlines()[-1].endswith("class_id: this model's classes are 0 to 2")
 
 
 def test_score_rates_each_image(bundle: Path, tmp_path: Path) -> None:
