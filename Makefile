@@ -47,7 +47,7 @@ check: lint types docs-check ## Run every static check
 lint: $(STAMPS)/dev-$(RUNTIME) ## Style, formatting and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	PYTHONPATH=client $(BIN)/lint-imports
 
 types: $(STAMPS)/dev-$(RUNTIME) ## Type-check the sources and the tests
 	$(BIN)/mypy

@@ -7,13 +7,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.api import openapi
-from app.api.problems import Problem, Row
+from app.api.problems import NOT_LIVE, Problem
 from app.api.request_scope import context_of
 from app.api.service import Service, service_of
 
 router = APIRouter(tags=["health"])
 
-_NOT_LIVE = Row(503, "not_live", "The service has to be restarted")
 _UNCACHED = {"Cache-Control": "no-store"}
 
 
@@ -38,7 +37,7 @@ async def healthz(request: Request) -> Response:
 def _not_live(request: Request) -> Response | None:
     if service_of(request).registry.alive:
         return None
-    return Problem(_NOT_LIVE, "a batcher has died").response(context_of(request).id)
+    return Problem(NOT_LIVE, "a batcher has died").response(context_of(request).id)
 
 
 def _ready(request: Request) -> Response:

@@ -1,6 +1,6 @@
 """The OpenAPI page: what each route says of itself beside its code, and the document as a whole."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,7 +9,8 @@ from pydantic.json_schema import models_json_schema
 from starlette.responses import Response
 
 from app import __version__
-from app.api import problems, responses
+from app.api import examples, problems, responses
+from app.api.json_schema import in_standard_words
 from app.api.negotiation import NPY, PICTURES, ZIP
 from app.api.schemas import DiscriminateRequest, GenerateRequest, InterpolateRequest
 
@@ -30,21 +31,6 @@ _TAGS = [
     {"name": "models", "description": "What is served."},
     {"name": "health", "description": "For supervisors and Prometheus; probes are never behind a key."},
 ]
-_GENERATE_EXAMPLES = {
-    "one": {"summary": "One image of class 7", "value": {"seed": 42, "class_id": 7}},
-    "fresh": {"summary": "Four fresh images", "value": {"n": 4}},
-    "grid": {"summary": "A sheet of nine", "value": {"seeds": [1, 2, 3, 4, 5, 6, 7, 8, 9], "layout": "grid"}},
-    "best": {"summary": "The most real of eight", "value": {"seed": 42, "best_of": 8, "include": ["realness"]}},
-    "webp": {"summary": "Small files", "value": {"n": 2, "format": "webp", "quality": 70, "truncation": 0.7}},
-}
-_INTERPOLATE_EXAMPLES = {
-    "walk": {"summary": "From one image to another", "value": {"seeds": [1, 2], "class_id": 3}},
-    "loop": {
-        "summary": "A loop of four seconds, enlarged",
-        "value": {"seeds": [1, 2, 3, 4], "steps": 30, "loop": True, "easing": "smooth", "scale": 4},
-    },
-    "gif": {"summary": "A GIF between fresh seeds", "value": {"n": 3, "format": "gif", "fps": 20}},
-}
 _FORM = {
     "type": "object",
     "required": ["images"],
@@ -66,11 +52,13 @@ _TIMEOUT = {
     "required": False,
     "description": "Shortens the deadline; past it the answer is 504 and queued work is not run.",
     "schema": {"type": "integer", "minimum": 1},
+    "example": 5000,
 }
+_RETRY_AFTER = {"description": "Seconds after which to ask again.", "schema": {"type": "integer", "minimum": 1}}
 _TITLES: Mapping[int, str] = {
     400: "invalid_json: not JSON, bad UTF-8, duplicate keys, or nested too deep",
     401: "unauthorized: no valid key, where keys are set",
-    404: "model_not_found or discriminator_unavailable",
+    404: "no such model, or no discriminator",
     406: "not_acceptable: no representation that the client accepts",
     408: "request_timeout: the body did not arrive in time",
     413: "payload_too_large: the body, or an image's pixels, over the limit",
@@ -78,14 +66,26 @@ _TITLES: Mapping[int, str] = {
     422: "invalid_request (errors says what) or invalid_image",
     429: "rate_limited: Retry-After says when to come back",
     500: "model_error or internal_error: details are in the log alone",
-    503: "queue_full, overloaded, not_ready, draining or not_live",
+    503: "not now; Retry-After says when to come back, except for not_live",
     504: "deadline_exceeded",
 }
+# What a request that carries a body and makes images can meet.
+_WORK = (400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504)
+# What a request that asks nothing of a model never meets.
+_IDLE = ("queue_full", "not_live")
 
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    content = {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
-    return {status: {"description": _TITLES[status], "content": content} for status in statuses}
+def _problems(*statuses: int, without: Collection[str] = ()) -> dict[int | str, dict[str, Any]]:
+    """The failures of an operation, `without` the codes that it never has."""
+    return {status: _failure(status, without) for status in statuses}
+
+
+def _failure(status: int, without: Collection[str]) -> dict[str, Any]:
+    schema = {"$ref": _REF.format(model="Problem")}
+    content = {problems.MEDIA_TYPE: {"schema": schema, "examples": examples.failures(status, without=without)}}
+    return {"description": _TITLES[status], "content": content} | (
+        {"headers": {"Retry-After": _RETRY_AFTER}} if status in {429, 503} else {}
+    )
 
 
 def _body(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +96,12 @@ GENERATE: dict[str, Any] = {
     "operation_id": "generate",
     "summary": "Generate images",
     "openapi_extra": _body(
-        {"application/json": {"schema": {"$ref": _REF.format(model="GenerateRequest")}, "examples": _GENERATE_EXAMPLES}}
+        {
+            "application/json": {
+                "schema": {"$ref": _REF.format(model="GenerateRequest")},
+                "examples": examples.GENERATE_REQUESTS,
+            }
+        }
     ),
     "responses": {
         200: {
@@ -109,7 +114,7 @@ GENERATE: dict[str, Any] = {
             },
             "content": dict.fromkeys((*PICTURES, ZIP, NPY), _ANY_FILE),
         },
-        **_problems(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
+        **_problems(*_WORK, without=("not_found", "invalid_image", "not_live")),
     },
 }
 INTERPOLATE: dict[str, Any] = {
@@ -119,7 +124,7 @@ INTERPOLATE: dict[str, Any] = {
         {
             "application/json": {
                 "schema": {"$ref": _REF.format(model="InterpolateRequest")},
-                "examples": _INTERPOLATE_EXAMPLES,
+                "examples": examples.INTERPOLATE_REQUESTS,
             }
         }
     ),
@@ -134,7 +139,7 @@ INTERPOLATE: dict[str, Any] = {
             },
             "content": dict.fromkeys(("image/webp", "image/gif", "image/apng", ZIP, NPY), _ANY_FILE),
         },
-        **_problems(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
+        **_problems(*_WORK, without=("not_found", "discriminator_unavailable", "invalid_image", "not_live")),
     },
 }
 IMAGE: dict[str, Any] = {
@@ -142,12 +147,29 @@ IMAGE: dict[str, Any] = {
     "summary": "The image of a seed",
     "openapi_extra": {
         "parameters": [
-            {"name": "class_id", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 0}},
+            {
+                "name": "class_id",
+                "in": "query",
+                "required": False,
+                "description": "What to show; unset: a function of the seed.",
+                "schema": {"type": "integer", "minimum": 0},
+                "example": 7,
+            },
             {
                 "name": "truncation",
                 "in": "query",
                 "required": False,
+                "description": "Truncation psi, 1 unless given.",
                 "schema": {"type": "number", "minimum": 0, "maximum": 1},
+                "example": 0.7,
+            },
+            {
+                "name": "If-None-Match",
+                "in": "header",
+                "required": False,
+                "description": "The ETag of the file that the client has; 304 says that it still holds.",
+                "schema": {"type": "string"},
+                "example": '"0b9f8d4c2e6a4f1d8c7b5a3e9d2f1c40"',
             },
             _TIMEOUT,
         ]
@@ -160,7 +182,9 @@ IMAGE: dict[str, Any] = {
             "content": dict.fromkeys(PICTURES, _ANY_FILE),
         },
         304: {"description": "If-None-Match names this very image."},
-        **_problems(401, 404, 422, 429, 500, 503, 504),
+        **_problems(
+            401, 404, 422, 429, 500, 503, 504, without=("discriminator_unavailable", "invalid_image", "not_live")
+        ),
     },
 }
 DISCRIMINATE: dict[str, Any] = {
@@ -169,39 +193,54 @@ DISCRIMINATE: dict[str, Any] = {
     "openapi_extra": _body(
         {
             "multipart/form-data": {"schema": _FORM},
-            "application/json": {"schema": {"$ref": _REF.format(model="DiscriminateRequest")}},
+            "application/json": {
+                "schema": {"$ref": _REF.format(model="DiscriminateRequest")},
+                "examples": examples.DISCRIMINATE_REQUESTS,
+            },
         }
     ),
     "responses": {
         200: {"model": responses.DiscriminateResponse, "description": "One result per image, in order."},
-        **_problems(400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504),
+        **_problems(*_WORK, without=("not_found", "not_live")),
     },
 }
 MODELS: dict[str, Any] = {
     "operation_id": "listModels",
     "summary": "Models being served",
-    "responses": {200: {"model": responses.ModelsResponse}, **_problems(401, 429, 503)},
+    "responses": {200: {"model": responses.ModelsResponse}, **_problems(401, 429, 503, without=_IDLE)},
 }
 RELOAD: dict[str, Any] = {
     "operation_id": "reload",
     "summary": "Look for models that came or went",
     "openapi_extra": {"parameters": [_TIMEOUT]},
-    "responses": {200: {"model": responses.ModelsResponse}, **_problems(401, 408, 413, 422, 429, 503, 504)},
+    "responses": {
+        200: {"model": responses.ModelsResponse},
+        **_problems(401, 408, 413, 422, 429, 503, 504, without=("invalid_image", *_IDLE)),
+    },
 }
 MODEL: dict[str, Any] = {
     "operation_id": "getModel",
     "summary": "One model",
-    "responses": {200: {"model": responses.ModelResponse}, **_problems(401, 404, 429, 503)},
+    "responses": {
+        200: {"model": responses.ModelResponse},
+        **_problems(401, 404, 429, 503, without=("not_found", "discriminator_unavailable", *_IDLE)),
+    },
 }
 LIVEZ: dict[str, Any] = {
     "operation_id": "livez",
     "summary": "Liveness",
-    "responses": {200: {"model": responses.LiveResponse}, **_problems(503)},
+    "responses": {
+        200: {"model": responses.LiveResponse},
+        **_problems(503, without=("queue_full", "overloaded", "not_ready", "draining")),
+    },
 }
 READYZ: dict[str, Any] = {
     "operation_id": "readyz",
     "summary": "Readiness",
-    "responses": {200: {"model": responses.ReadyResponse}, **_problems(503)},
+    "responses": {
+        200: {"model": responses.ReadyResponse},
+        **_problems(503, without=("queue_full", "overloaded")),
+    },
 }
 HEALTHZ: dict[str, Any] = READYZ | {"operation_id": "healthz", "summary": "Liveness and readiness"}
 METRICS: dict[str, Any] = {
@@ -209,7 +248,8 @@ METRICS: dict[str, Any] = {
     "summary": "Prometheus metrics",
     "response_class": Response,
     "responses": {
-        200: {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+        200: {"description": "Prometheus text format.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        **_problems(401),
     },
 }
 
@@ -237,6 +277,8 @@ def document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
     named.update(schemas["$defs"])
     named["Problem"] = named.pop("ProblemBody")
     _without_framework_failures(found, named)
+    components["schemas"] = in_standard_words(named)
+    examples.complete(found)
     if with_keys:
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},

@@ -59,6 +59,7 @@ TABLE: Mapping[type[ServeError], Row] = {
     errors.DeadlineExceeded: Row(504, "deadline_exceeded", "The deadline has passed"),
 }
 INTERNAL = Row(500, "internal_error", "The service failed")
+NOT_LIVE = Row(503, "not_live", "The service has to be restarted")
 # The client is not coming back on a connection whose request was never read to its end.
 _CLOSING = (errors.PayloadTooLarge, errors.UnsupportedMediaType, RequestTimeout, errors.Draining, errors.Unauthorized)
 

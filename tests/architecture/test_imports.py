@@ -67,6 +67,13 @@ def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
     assert missing == set()
 
 
+def test_the_client_needs_httpx_and_nothing_else() -> None:
+    client = tomllib.loads(text("client/pyproject.toml"))["project"]
+    assert _names(client["dependencies"]) == {"httpx"}
+    imported = {name for path in _sources("client") for name in _imports(path)} - sys.stdlib_module_names
+    assert imported == {"ganserve_client", "httpx", "numpy"}
+
+
 def test_what_is_declared_for_the_service_is_imported() -> None:
     distributions = packages_distributions()
     imported = {
