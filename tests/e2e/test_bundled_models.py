@@ -17,18 +17,23 @@ LIMIT_BYTES = 8 * 2**20
 MODELS = ["mnist", "fashion-mnist"]
 
 
+def bundled(name: str) -> Path:
+    (version,) = (ROOT / "models" / name).iterdir()
+    return version
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_bundled_model_is_whole_and_small_enough_for_git(name: str) -> None:
-    folder = ROOT / "models" / name / "1"
+    folder = bundled(name)
     manifest = read_bundle(folder).manifest
-    assert (manifest.name, manifest.version) == (name, 1)
+    assert (manifest.name, str(manifest.version)) == (name, folder.name)
     assert manifest.discriminator is not None
     assert all(file.stat().st_size <= LIMIT_BYTES for file in folder.iterdir())
 
 
 @pytest.mark.parametrize(("name", "least"), [("mnist", 95), ("fashion-mnist", 80)])
 def test_generated_images_are_recognised_as_the_class_asked_for(name: str, least: int) -> None:
-    players = OnnxPlayers(ROOT / "models" / name / "1")
+    players = OnnxPlayers(bundled(name))
     extractor = load_extractor(SHIPPED / f"{name}.safetensors")
     assert players.classes == extractor.classes
     found = recognise(players, extractor, truncation=1.0)
@@ -39,14 +44,23 @@ def test_generated_images_are_recognised_as_the_class_asked_for(name: str, least
 
 @pytest.mark.parametrize("name", MODELS)
 def test_images_of_one_class_differ_from_seed_to_seed(name: str) -> None:
-    players = OnnxPlayers(ROOT / "models" / name / "1")
+    players = OnnxPlayers(bundled(name))
     for class_id in range(10):
         made = players.images(sample_latents(players.latent, range(20)), np.full(20, class_id))
         assert np.abs(made.astype(float) - made.mean(axis=0)).mean() > 5
 
 
+@pytest.mark.parametrize(("name", "accuracy"), [("fashion-mnist", 0.88)])
+def test_a_card_states_figures_that_a_model_may_be_shipped_with(name: str, accuracy: float) -> None:
+    metrics = read_bundle(bundled(name)).manifest.metrics
+    assert metrics["conditional_accuracy"].value >= accuracy
+    coverage = metrics["coverage"]
+    assert coverage.floor is not None
+    assert coverage.value >= 0.92 * coverage.floor
+
+
 def test_the_discriminator_tells_real_digits_from_noise() -> None:
-    players = OnnxPlayers(ROOT / "models" / "mnist" / "1")
+    players = OnnxPlayers(bundled("mnist"))
     digits = load(ROOT / "tests" / "data" / "digits").held_out.images  # of the set that the model was never trained on
     noise = np.random.default_rng(1).integers(0, 256, size=(500, 28, 28, 1), dtype=np.uint8)
     real, fake = (players.logits(x, np.full(len(x), CLASS_NOT_STATED)) for x in (digits, noise))

@@ -12,7 +12,8 @@ from training.players import run_generator
 
 @pytest.fixture(scope="module", params=["mnist", "fashion-mnist"])
 def bundle(request: pytest.FixtureRequest) -> Bundle:
-    return read_bundle(ROOT / "models" / request.param / "1")
+    (version,) = (ROOT / "models" / request.param).iterdir()
+    return read_bundle(version)
 
 
 def _images(bundle: Bundle, graph: bytes, seeds: range) -> NDArray[np.int16]:
