@@ -1,8 +1,8 @@
 """What selection by the discriminator gains and costs: `python -m benchmarks.selection --help`.
 
 Images are made by the service's own code, `best_of` and `min_realness` included, and measured as training measures
-them, against held-out real images. Cost is counted in images drawn for each image kept, since that is what a machine of any
-speed pays.
+them, against held-out real images. Cost is counted in images drawn for each image kept, since that is what a machine of
+any speed pays.
 """
 
 import argparse
