@@ -16,7 +16,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app.api import admin, discriminate, docs, generate, health, images, latent_walks, metrics, models, openapi
+from app.api import (
+    admin,
+    discriminate,
+    docs,
+    generate,
+    health,
+    images,
+    latent_walks,
+    metrics,
+    models,
+    openapi,
+    playground,
+)
 from app.api.direct import DirectMiddleware
 from app.api.gate import Gate
 from app.api.keys import KeyMiddleware, read_keys
@@ -92,6 +104,7 @@ def create_app(settings: Settings, *, open_engine: OpenEngine | None = None) -> 
     app.surround(HeadMiddleware)
     for routes in (generate, discriminate, images, latent_walks, models, health, docs):
         app.include_router(routes.router)
+    app.include_router(playground.router if settings.playground else docs.way_in)
     if settings.admin:
         app.include_router(admin.router)
     if settings.metrics_port is None:

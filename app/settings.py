@@ -96,6 +96,7 @@ class Settings(BaseModel):
     request_timeout_s: PositiveFloat = Field(30.0, description="Deadline of a request that does not state its own.")
     drain_timeout_s: PositiveFloat = Field(20.0, description="How long running requests may take to finish on SIGTERM.")
     api_keys_file: Path | None = Field(None, description="File of API keys, one a line; unset: no key is asked for.")
+    playground: bool = Field(default=True, description="on serves the playground at GET /; off sends / to /docs.")
     admin: bool = Field(
         default=False, description="on serves POST /admin/reload; beyond loopback it needs keys, or nothing starts."
     )

@@ -9,6 +9,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from app.errors import RouteNotFound
 
 router = APIRouter(include_in_schema=False)
+way_in = APIRouter(include_in_schema=False)
+"""`/` where there is no playground."""
 
 # The page may load and call this origin alone. Swagger UI draws with style attributes and data: icons.
 _POLICY = (
@@ -50,7 +52,7 @@ _PACKAGED = {
 }
 
 
-@router.get("/")
+@way_in.get("/")
 async def home() -> Response:
     """The way in for a browser."""
     return RedirectResponse("docs", 307)

@@ -9,8 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import SettingsError, Unauthorized
 
-UNGUARDED = ("/livez", "/readyz", "/healthz", "/docs", "/openapi.json")
-"""Path prefixes that never ask for a key: health probes have none, and the reference holds no secret."""
+UNGUARDED = ("/livez", "/readyz", "/healthz", "/docs", "/openapi.json", "/playground")
+"""Path prefixes that never ask for a key: health probes have none, and the reference and the playground's own files
+hold no secret: what the page asks for goes through the guarded routes."""
 _MIN_KEY_CHARS = 16
 
 

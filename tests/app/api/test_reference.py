@@ -34,12 +34,6 @@ def page(client: AppClient) -> Links:
     return links
 
 
-def test_the_home_page_leads_to_the_reference(client: AppClient) -> None:
-    response = client.get("/")
-    assert response.status_code == 307
-    assert response.headers["location"] == "docs"
-
-
 def test_the_reference_names_no_other_host(client: AppClient) -> None:
     found = page(client)
     assert len(found.links) == 4
