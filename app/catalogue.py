@@ -28,6 +28,7 @@ class LiveModel:
     provider: str
     generator: Batcher
     discriminator: Batcher | None
+    encoder: Batcher | None = None
 
     @cached_property
     def name(self) -> str:
@@ -46,19 +47,23 @@ class LiveModel:
 
     @property
     def queue_depth(self) -> int:
-        """Images that wait for either network."""
-        return self.generator.queue_depth + (self.discriminator.queue_depth if self.discriminator else 0)
+        """Images that wait for any of its networks."""
+        return sum(batcher.queue_depth for batcher in self._batchers)
 
     @property
     def alive(self) -> bool:
         """Whether its batchers run."""
-        return self.generator.alive and (self.discriminator is None or self.discriminator.alive)
+        return all(batcher.alive for batcher in self._batchers)
 
     def close(self) -> None:
         """Stop its batchers and free its engines; once."""
-        self.generator.close()
-        if self.discriminator is not None:
-            self.discriminator.close()
+        for batcher in self._batchers:
+            batcher.close()
+
+    @cached_property
+    def _batchers(self) -> tuple[Batcher, ...]:
+        every = (self.generator, self.discriminator, self.encoder)
+        return tuple(batcher for batcher in every if batcher is not None)
 
 
 @dataclass(frozen=True)

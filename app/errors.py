@@ -7,6 +7,7 @@ ServeError
 │   ├── InvalidImage                an uploaded image is truncated, corrupt or too small
 │   ├── ModelNotFound               no model has this name or version
 │   ├── DiscriminatorUnavailable    the model has no discriminator, or it is switched off
+│   ├── EncoderUnavailable          the model has no encoder
 │   ├── NotAcceptable               no representation that the client accepts
 │   ├── UnsupportedMediaType        a body or an upload of another kind
 │   ├── PayloadTooLarge             a body or an image over its limit
@@ -69,6 +70,10 @@ class ModelNotFound(RequestError):  # noqa: N818 -- as above
 
 class DiscriminatorUnavailable(RequestError):  # noqa: N818 -- as above
     """The model has no discriminator, or it is switched off."""
+
+
+class EncoderUnavailable(RequestError):  # noqa: N818 -- as above
+    """The model has no encoder."""
 
 
 class NotAcceptable(RequestError):  # noqa: N818 -- as above

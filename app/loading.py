@@ -8,9 +8,9 @@ from typing import Protocol
 from app.batching import Batcher, BatchObserver
 from app.catalogue import LiveModel
 from app.devices import parse_devices
-from app.engines.admission import admit_discriminator, admit_generator, golden_inputs
+from app.engines.admission import admit_discriminator, admit_encoder, admit_generator, golden_inputs
 from app.engines.base import GPU_PROVIDERS, Arrays, Engine
-from app.engines.feeds import discriminator_inputs
+from app.engines.feeds import discriminator_inputs, encoder_inputs
 from app.engines.layout import Wanted, lay_out
 from app.errors import ModelLoadError
 from app.processors import available_threads
@@ -64,21 +64,36 @@ class BundleLoader:
             _Network(path, bundle.manifest.name, "generator", bundle.generator, golden_inputs(bundle)),
             lambda engine: admit_generator(bundle, engine, max_batch_size=limit),
         )
-        discriminator = None
-        if bundle.discriminator is not None and self._settings.discriminator:
-            inputs = discriminator_inputs(bundle.manifest, bundle.golden, None)
-            if generator.provider not in GPU_PROVIDERS:
-                devices = ("cpu",)  # where auto has landed
-            try:
-                discriminator = self._open(
+        others: dict[str, Batcher] = {}
+        if generator.provider not in GPU_PROVIDERS:
+            devices = ("cpu",)  # where auto has landed
+        try:
+            if bundle.discriminator is not None and self._settings.discriminator:
+                scored = discriminator_inputs(bundle.manifest, bundle.golden, None)
+                others["discriminator"] = self._open(
                     devices,
-                    _Network(path, bundle.manifest.name, "discriminator", bundle.discriminator, inputs),
+                    _Network(path, bundle.manifest.name, "discriminator", bundle.discriminator, scored),
                     lambda engine: admit_discriminator(bundle, engine, max_batch_size=limit),
                 )
-            except BaseException:
-                generator.close()
-                raise
-        return LiveModel(path, bundle.manifest, bundle.digest, generator.provider, generator, discriminator)
+            if bundle.encoder is not None:
+                others["encoder"] = self._open(
+                    devices,
+                    _Network(path, bundle.manifest.name, "encoder", bundle.encoder, encoder_inputs(bundle.golden)),
+                    lambda engine: admit_encoder(bundle, engine, max_batch_size=limit),
+                )
+        except BaseException:
+            for batcher in (generator, *others.values()):
+                batcher.close()
+            raise
+        return LiveModel(
+            path,
+            bundle.manifest,
+            bundle.digest,
+            generator.provider,
+            generator,
+            others.get("discriminator"),
+            others.get("encoder"),
+        )
 
     def _open(self, devices: Sequence[str], network: "_Network", admit: Callable[[Engine], int]) -> Batcher:
         """A batcher in front of engines that were admitted, at the batch size that they were admitted for."""

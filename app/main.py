@@ -23,6 +23,7 @@ from app.api import (
     generate,
     health,
     images,
+    invert,
     latent_walks,
     metrics,
     models,
@@ -92,7 +93,8 @@ def create_app(settings: Settings, *, open_engine: OpenEngine | None = None) -> 
     app.add_exception_handler(HTTPException, _reraise)
     app.add_exception_handler(Exception, _answer)
     # Each wraps the one before it.
-    hot = [route for routes in (generate, images, discriminate, latent_walks, health) for route in routes.router.routes]
+    working = (generate, images, discriminate, invert, latent_walks, health)
+    hot = [route for routes in working for route in routes.router.routes]
     app.surround(partial(DirectMiddleware, routes=hot))
     if settings.rate_limit_per_s is not None:
         buckets = TokenBuckets(settings.rate_limit_per_s, settings.rate_limit_burst)
@@ -102,7 +104,7 @@ def create_app(settings: Settings, *, open_engine: OpenEngine | None = None) -> 
     log = settings.access_log
     app.surround(partial(RequestMiddleware, lifecycle=service.lifecycle, metrics=series, access_log=log))
     app.surround(HeadMiddleware)
-    for routes in (generate, discriminate, images, latent_walks, models, health, docs):
+    for routes in (generate, discriminate, invert, images, latent_walks, models, health, docs):
         app.include_router(routes.router)
     app.include_router(playground.router if settings.playground else docs.way_in)
     if settings.admin:

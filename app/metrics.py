@@ -36,7 +36,7 @@ class Metrics:
         )
         self.cache_evictions = Counter("gan_cache_evictions", "Images that made room in the cache.", registry=registry)
         self.cache_bytes = Gauge("gan_cache_bytes", "Memory of the cached images.", registry=registry)
-        self.batches = Counter("gan_batches", "Batches run, of either network.", ["model"], registry=registry)
+        self.batches = Counter("gan_batches", "Batches run, of any network.", ["model"], registry=registry)
         self.queue_depth = Gauge("gan_queue_depth", "Images that wait for a batch.", ["model"], registry=registry)
         self.inflight_requests = Gauge("gan_inflight_requests", "Requests being worked on.", registry=registry)
         self.ready = Gauge("gan_ready", "1 while the service takes requests, else 0.", registry=registry)

@@ -85,6 +85,9 @@ class Settings(BaseModel):
     max_animation_pixels: PositiveInt = Field(
         32 * 2**20, description="Pixels of all frames of one walk, as large as they are asked for."
     )
+    max_inversion_evaluations: Annotated[PositiveInt, Field(le=2**24)] = Field(
+        16384, description="Images of one inversion request times its budget of candidates."
+    )
     cache_bytes: NonNegativeInt = Field(
         0, description="Memory for encoded images, so that a seed asked for again is not made again; 0: no cache."
     )

@@ -51,6 +51,18 @@ class DiscriminatorSpec(_Part):
     outputs: tuple[TensorSpec, ...]
 
 
+class EncoderSpec(_Part):
+    """The encoder graph: uint8 NHWC `image` -> `z` that the generator makes it from, as nearly as the encoder can tell.
+
+    Where there are classes, `class_logits` says which one the generator is to be given as well.
+    """
+
+    file: FileName
+    sha256: Sha256
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
 class LatentSpec(_Part):
     """All that a client needs in order to draw z: the distribution, the length, the sampler's name."""
 
@@ -134,6 +146,7 @@ class Manifest(_Part):
     created: datetime
     generator: GeneratorSpec
     discriminator: DiscriminatorSpec | None
+    encoder: EncoderSpec | None = None
     latent: LatentSpec
     image: ImageSpec
     classes: Annotated[tuple[str, ...], Field(min_length=1, max_length=100_000)] | None
@@ -160,6 +173,9 @@ class Manifest(_Part):
                 raise ValueError("discriminator.outputs are logit, probability and features, in this order")
         elif self.calibration is not None:
             raise ValueError("calibration describes a discriminator, and there is none")
+        if self.encoder is not None:
+            _require(self.encoder.inputs, (image,), "encoder.inputs")
+            _require(self.encoder.outputs, self.encoder_outputs(), "encoder.outputs")
         if (self.golden.class_ids is None) != (self.classes is None):
             raise ValueError("golden.class_ids are given exactly when there are classes")
         if self.golden.class_ids is not None and len(self.golden.class_ids) != len(self.golden.seeds):
@@ -174,6 +190,13 @@ class Manifest(_Part):
         if self.truncation.supported:
             inputs.append(tensor("truncation", "float32", "batch"))
         return tuple(inputs)
+
+    def encoder_outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs of an encoder for this latent and these classes, in order."""
+        outputs = [tensor("z", "float32", "batch", self.latent.dim)]
+        if self.classes is not None:
+            outputs.append(tensor("class_logits", "float32", "batch", len(self.classes)))
+        return tuple(outputs)
 
 
 def tensor(name: str, dtype: DataType, *shape: Literal["batch"] | int) -> TensorSpec:

@@ -29,6 +29,7 @@ class Bundle:
     generator: bytes = field(repr=False)
     discriminator: bytes | None = field(repr=False)
     golden: NDArray[np.uint8] = field(repr=False)
+    encoder: bytes | None = field(default=None, repr=False)
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -47,8 +48,10 @@ def read_bundle(path: Path) -> Bundle:
     generator = _graph(path / manifest.generator.file, manifest.generator.sha256)
     spec = manifest.discriminator
     discriminator = None if spec is None else _graph(path / spec.file, spec.sha256)
+    inverse = manifest.encoder
+    encoder = None if inverse is None else _graph(path / inverse.file, inverse.sha256)
     golden = _golden(path / manifest.golden.file, manifest)
-    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest(), generator, discriminator, golden)
+    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest(), generator, discriminator, golden, encoder)
 
 
 def _graph(path: Path, sha256: str) -> bytes:

@@ -1,6 +1,9 @@
 """The model card: what a person should know before they use the bundle."""
 
+from collections.abc import Mapping
+
 from bundle import Manifest
+from bundle.manifest import Metric
 from training.config import TrainingConfig
 from training.evaluate import Evaluation, Recognition
 
@@ -18,6 +21,9 @@ _MEANING = {
     "feature_probe": "a linear classifier on D's features; *real* is the same on plain pixels",
     "auc_real_against_noise": "how well D's score tells held-out real images from uniform noise (0.5 is chance)",
     "auc_real_against_generated": "how well D's score tells held-out real images from this generator's",
+    "inversion_error": "mean squared error, in [0, 1] pixels, of held-out real images made again from E's z and class",
+    "inversion_error_generated": "the same for generated images that E was not trained on",
+    "inversion_class_accuracy": "held-out real images whose class E finds",
 }
 
 
@@ -90,6 +96,20 @@ def measured(manifest: Manifest, evaluation: Evaluation, truncated: Recognition 
         ]
     extractors = sorted({m.extractor for m in evaluation.metrics.values() if m.extractor})
     return [*lines, "", *(f"Feature extractor: SHA-256 `{digest}`." for digest in extractors)]
+
+
+_ENCODER_HEADING = "## Encoder"
+
+
+def with_encoder(card: str, manifest: Manifest, metrics: Mapping[str, Metric], how: str) -> str:
+    """The card of a bundle made that of the version that has an encoder, by its last section; `how` tells of E."""
+    first, _, rest = card.partition("\n")
+    kept = rest.split(f"\n{_ENCODER_HEADING}\n")[0].rstrip()
+    heading = f"# {manifest.name} {manifest.version}" if first.startswith(f"# {manifest.name} ") else first
+    lines = [heading, kept, "", _ENCODER_HEADING, "", how, "", "| metric | value | images | meaning |"]
+    lines.append("| --- | --- | --- | --- |")
+    lines += [f"| {name} | {metric.value:.4g} | {metric.n:,} | {_MEANING[name]} |" for name, metric in metrics.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _changed(config: TrainingConfig) -> str:

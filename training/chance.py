@@ -20,6 +20,7 @@ class Purpose(IntEnum):
     PENALTY = 5
     NOISE = 6
     DROPOUT = 7
+    ENCODER_STEP = 8
 
 
 def stream(seed: int, purpose: Purpose, images_seen: int) -> np.random.Generator:

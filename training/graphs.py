@@ -16,6 +16,7 @@ from training.calibration import Platt
 from training.errors import ExportError
 from training.game import to_floats
 from training.networks import Discriminator, Generator
+from training.networks.encoder import Encoder
 from training.players import open_session, score
 from training.report import pixels
 
@@ -62,9 +63,24 @@ class DiscriminatorGraph(nn.Module):
         return logit, torch.where(chosen < 0, not_stated, stated), features
 
 
-def export_graph(
-    module: GeneratorGraph | DiscriminatorGraph, example: Mapping[str, Tensor], outputs: list[str]
-) -> bytes:
+class EncoderGraph(nn.Module):
+    """`image` -> `z`, and `class_logits` if conditional."""
+
+    def __init__(self, network: Encoder) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """uint8 [n, height, width, channels] -> float32 [n, dim], and float32 [n, classes] if conditional."""
+        z, verdict = self.network(to_floats(image))
+        return (z,) if verdict is None else (z, verdict)
+
+
+Graph = GeneratorGraph | DiscriminatorGraph | EncoderGraph
+
+
+def export_graph(module: Graph, example: Mapping[str, Tensor], outputs: list[str]) -> bytes:
     """The ONNX graph of `module`, checked, as one self-contained protobuf.
 
     `example` names the inputs in order, with two rows or more: a batch of one would freeze the batch dimension.
@@ -122,7 +138,7 @@ def _name_the_batch(model: onnx.ModelProto) -> None:
 
 
 def require_parity(
-    module: GeneratorGraph | DiscriminatorGraph,
+    module: Graph,
     graph: bytes,
     batches: Mapping[int, Mapping[str, Tensor]],
     *,

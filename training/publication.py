@@ -28,7 +28,7 @@ def publish(models: Path, name: str, version: int | None, write: Callable[[Path,
     anything raises, nothing is left. Version None is the next free number. Raises ConfigError when the version is
     taken, ExportError when the golden images come out otherwise.
     """
-    number = version or _next_version(models / name)
+    number = version or next_version(models / name)
     target = models / name / str(number)
     if target.exists():
         raise ConfigError(f"{target} exists; a published version is never overwritten")
@@ -63,6 +63,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     if manifest.generator.precision == "float32":
         # What it means when it is not said, so that readers from before it could be said take the bundle.
         del fields["generator"]["precision"]
+    if manifest.encoder is None:  # for the same readers
+        del fields["encoder"]
     document = json.dumps(fields, indent=2, ensure_ascii=False)
     (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
 
@@ -78,6 +80,7 @@ def _require_golden(folder: Path) -> None:
         raise ExportError(f"the bundle makes its golden images {apart} grey levels off")
 
 
-def _next_version(folder: Path) -> int:
+def next_version(folder: Path) -> int:
+    """The number after the highest version in a model's folder."""
     taken = [int(path.name) for path in folder.glob("*") if path.name.isdigit()]
     return max(taken, default=0) + 1

@@ -15,6 +15,7 @@ _DESCRIBED: Mapping[str, Any] = {
     **_MODEL,
     "provider": _PROVIDER,
     "discriminator": True,
+    "encoder": True,
     "calibration": {
         "method": "platt",
         "parameters": {"slope": 1.1, "intercept": -0.2},
@@ -52,6 +53,13 @@ DISCRIMINATE_REQUESTS: Mapping[str, Any] = {
     "one": {"summary": "One image", "value": {"images": [_PNG]}},
     "claimed": {"summary": "Is it a seven?", "value": {"images": [_PNG], "class_id": 7, "include": ["features"]}},
 }
+INVERT_REQUESTS: Mapping[str, Any] = {
+    "one": {"summary": "One image", "value": {"images": [_PNG]}},
+    "quick": {
+        "summary": "The encoder's guess, and its image",
+        "value": {"images": [_PNG], "budget": 0, "include": ["image"]},
+    },
+}
 
 _ANSWERS: Mapping[str, Any] = {
     "generate": {
@@ -82,6 +90,21 @@ _ANSWERS: Mapping[str, Any] = {
         "model": _MODEL,
         "calibrated": True,
         "results": [{"index": 0, "logit": 0.93, "realness": 0.71, "changes": ["resized 2x2 to 28x28"]}],
+    },
+    "invert": {
+        "id": _ID,
+        "model": _MODEL,
+        "results": [
+            {
+                "index": 0,
+                "latent": [0.31, -1.2, 0.05],
+                "class_id": 7,
+                "error": 0.0054,
+                "error_before": 0.021,
+                "evaluations": 256,
+                "changes": ["resized 2x2 to 28x28"],
+            }
+        ],
     },
     "listModels": _LISTING,
     "reload": _LISTING,

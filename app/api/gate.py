@@ -31,7 +31,7 @@ _LONGEST_STEP_S = 0.25
 _MOST = 0.95
 _NAMELESS = "0" * 32
 _SMALL_BODY_BYTES = 64 * 1024
-_MAKERS = frozenset({b"/generate", b"/interpolate"})
+_MAKERS = frozenset({b"/generate", b"/interpolate", b"/invert"})
 _EXEMPT = frozenset({b"/livez", b"/readyz", b"/healthz", b"/metrics", b"/admin/reload"})
 
 _OVERLOADED = Overloaded("more requests come in than the service can look at", retry_after_s=1.0)
@@ -176,7 +176,7 @@ def _is_plain(method: bytes, headers: Headers) -> bool:
 
 def _endpoint(path: bytes) -> str:
     """The route, as the metrics name it."""
-    if path in {b"/generate", b"/discriminate", b"/interpolate"}:
+    if path in {b"/generate", b"/discriminate", b"/interpolate", b"/invert"}:
         return path.decode()
     return "other"
 

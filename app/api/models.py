@@ -61,6 +61,7 @@ def describe(model: LiveModel) -> dict[str, Any]:
         "digest": model.digest,
         "provider": model.provider,
         "discriminator": model.discriminator is not None,
+        "encoder": model.encoder is not None,
         "calibration": None if manifest.calibration is None else manifest.calibration.model_dump(mode="json"),
         **told,
     }

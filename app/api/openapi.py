@@ -12,7 +12,7 @@ from app import __version__
 from app.api import examples, problems, responses
 from app.api.json_schema import in_standard_words
 from app.api.negotiation import NPY, PICTURES, ZIP
-from app.api.schemas import DiscriminateRequest, GenerateRequest, InterpolateRequest
+from app.api.schemas import DiscriminateRequest, GenerateRequest, InterpolateRequest, InvertRequest
 
 _REF = "#/components/schemas/{model}"
 _ANY_FILE = {"schema": {"type": "string", "format": "binary"}}
@@ -21,6 +21,7 @@ Images from a generative adversarial network: the same seed, class and model mak
 
 A model may come **without a discriminator**, or be served without it (`GANSERVE_DISCRIMINATOR=off`): then
 `POST /discriminate`, `best_of`, `min_realness` and `include: [realness]` answer 404 `discriminator_unavailable`.
+Without an **encoder** `POST /invert` answers 404 `encoder_unavailable`.
 
 Every failure is an `application/problem+json` body (RFC 9457) whose `code` is stable.
 Send `X-Request-Id` to name a request and `X-Request-Timeout-Ms` to shorten its deadline.
@@ -28,10 +29,11 @@ Send `X-Request-Id` to name a request and `X-Request-Timeout-Ms` to shorten its 
 _TAGS = [
     {"name": "images", "description": "Generated images."},
     {"name": "realness", "description": "The discriminator's verdict; optional, see above."},
+    {"name": "inversion", "description": "From an image to its latent; optional, see above."},
     {"name": "models", "description": "What is served."},
     {"name": "health", "description": "For supervisors and Prometheus; probes are never behind a key."},
 ]
-_FORM = {
+_FORM: dict[str, Any] = {
     "type": "object",
     "required": ["images"],
     "properties": {
@@ -39,6 +41,15 @@ _FORM = {
         "class_id": {"type": "array", "items": {"type": "integer", "minimum": 0}},
         "model": {"type": "string"},
         "include": {"type": "array", "items": {"type": "string", "enum": ["features"]}},
+    },
+}
+_INVERT_FORM = {
+    "type": "object",
+    "required": ["images"],
+    "properties": {
+        **_FORM["properties"],
+        "budget": {"type": "integer", "minimum": 0, "maximum": 2048},
+        "include": {"type": "array", "items": {"type": "string", "enum": ["image"]}},
     },
 }
 _HEADERS = {
@@ -58,7 +69,7 @@ _RETRY_AFTER = {"description": "Seconds after which to ask again.", "schema": {"
 _TITLES: Mapping[int, str] = {
     400: "invalid_json: not JSON, bad UTF-8, duplicate keys, or nested too deep",
     401: "unauthorized: no valid key, where keys are set",
-    404: "no such model, or no discriminator",
+    404: "no such model, or no discriminator or encoder",
     406: "not_acceptable: no representation that the client accepts",
     408: "request_timeout: the body did not arrive in time",
     413: "payload_too_large: the body, or an image's pixels, over the limit",
@@ -71,6 +82,8 @@ _TITLES: Mapping[int, str] = {
 }
 # What a request that carries a body and makes images can meet.
 _WORK = (400, 401, 404, 406, 408, 413, 415, 422, 429, 500, 503, 504)
+# What a request meets that needs a network which the model has not.
+_PARTS = ("discriminator_unavailable", "encoder_unavailable")
 # What a request that asks nothing of a model never meets.
 _IDLE = ("queue_full", "not_live")
 
@@ -114,7 +127,7 @@ GENERATE: dict[str, Any] = {
             },
             "content": dict.fromkeys((*PICTURES, ZIP, NPY), _ANY_FILE),
         },
-        **_problems(*_WORK, without=("not_found", "invalid_image", "not_live")),
+        **_problems(*_WORK, without=("not_found", "encoder_unavailable", "invalid_image", "not_live")),
     },
 }
 INTERPOLATE: dict[str, Any] = {
@@ -139,7 +152,10 @@ INTERPOLATE: dict[str, Any] = {
             },
             "content": dict.fromkeys(("image/webp", "image/gif", "image/apng", ZIP, NPY), _ANY_FILE),
         },
-        **_problems(*_WORK, without=("not_found", "discriminator_unavailable", "invalid_image", "not_live")),
+        **_problems(
+            *_WORK,
+            without=("not_found", *_PARTS, "invalid_image", "not_live"),
+        ),
     },
 }
 IMAGE: dict[str, Any] = {
@@ -183,7 +199,14 @@ IMAGE: dict[str, Any] = {
         },
         304: {"description": "If-None-Match names this very image."},
         **_problems(
-            401, 404, 422, 429, 500, 503, 504, without=("discriminator_unavailable", "invalid_image", "not_live")
+            401,
+            404,
+            422,
+            429,
+            500,
+            503,
+            504,
+            without=(*_PARTS, "invalid_image", "not_live"),
         ),
     },
 }
@@ -201,7 +224,24 @@ DISCRIMINATE: dict[str, Any] = {
     ),
     "responses": {
         200: {"model": responses.DiscriminateResponse, "description": "One result per image, in order."},
-        **_problems(*_WORK, without=("not_found", "not_live")),
+        **_problems(*_WORK, without=("not_found", "encoder_unavailable", "not_live")),
+    },
+}
+INVERT: dict[str, Any] = {
+    "operation_id": "invert",
+    "summary": "Find the latents of images",
+    "openapi_extra": _body(
+        {
+            "multipart/form-data": {"schema": _INVERT_FORM},
+            "application/json": {
+                "schema": {"$ref": _REF.format(model="InvertRequest")},
+                "examples": examples.INVERT_REQUESTS,
+            },
+        }
+    ),
+    "responses": {
+        200: {"model": responses.InvertResponse, "description": "One result per image, in order."},
+        **_problems(*_WORK, without=("not_found", "discriminator_unavailable", "not_live")),
     },
 }
 MODELS: dict[str, Any] = {
@@ -223,7 +263,7 @@ MODEL: dict[str, Any] = {
     "summary": "One model",
     "responses": {
         200: {"model": responses.ModelResponse},
-        **_problems(401, 404, 429, 503, without=("not_found", "discriminator_unavailable", *_IDLE)),
+        **_problems(401, 404, 429, 503, without=("not_found", *_PARTS, *_IDLE)),
     },
 }
 LIVEZ: dict[str, Any] = {
@@ -269,6 +309,7 @@ def document(app: FastAPI, *, with_keys: bool) -> dict[str, Any]:
         (GenerateRequest, "validation"),
         (InterpolateRequest, "validation"),
         (DiscriminateRequest, "validation"),
+        (InvertRequest, "validation"),
         (problems.ProblemBody, "validation"),
     ]
     _, schemas = models_json_schema(bodies, ref_template=_REF)  # type: ignore[arg-type]  # a Literal in a list

@@ -42,6 +42,7 @@ TABLE: Mapping[type[ServeError], Row] = {
     errors.InvalidImage: Row(422, "invalid_image", "An image cannot be used"),
     errors.ModelNotFound: Row(404, "model_not_found", "No such model or version"),
     errors.DiscriminatorUnavailable: Row(404, "discriminator_unavailable", "The model serves no discriminator"),
+    errors.EncoderUnavailable: Row(404, "encoder_unavailable", "The model has no encoder"),
     errors.RouteNotFound: Row(404, "not_found", "No such resource"),
     errors.MethodNotAllowed: Row(405, "method_not_allowed", "The resource does not take this method"),
     errors.NotAcceptable: Row(406, "not_acceptable", "No representation that the client accepts"),

@@ -108,6 +108,30 @@ class DiscriminateResponse(_Answer):
     results: list[ScoreRecord]
 
 
+class InverseRecord(_Answer):
+    """What one image was found to be made from; posting `latent` and `class_id` to /generate makes the nearest image.
+
+    Errors are mean squared differences from the upload as it was made to fit, of pixels in [0, 1].
+    """
+
+    index: int
+    latent: list[float]
+    class_id: int | None = Field(description="The class that was given or found; null without classes.")
+    error: float = Field(ge=0)
+    error_before: float = Field(ge=0, description="That of the encoder's guess alone.")
+    evaluations: int = Field(ge=0, description="Candidates that the search looked at.")
+    changes: list[str]
+    image: str | None = Field(None, description="The nearest image, a PNG in base64.")
+
+
+class InvertResponse(_Answer):
+    """An inverse per image, in order."""
+
+    id: str
+    model: ModelRef
+    results: list[InverseRecord]
+
+
 class ModelDescription(_Answer):
     """A model version, as its manifest tells it."""
 
@@ -116,6 +140,7 @@ class ModelDescription(_Answer):
     digest: str
     provider: str = Field(examples=["CPUExecutionProvider"])
     discriminator: bool = Field(description="Whether POST /discriminate, best_of and min_realness work with it.")
+    encoder: bool = Field(description="Whether POST /invert works with it.")
     calibration: Calibration | None
     latent: LatentSpec
     image: ImageSpec

@@ -112,6 +112,29 @@ class ScoreOptions(_Body):
     )
 
 
+class InvertOptions(_Body):
+    """What may be said about images that are to be inverted, however the images themselves arrive."""
+
+    class_id: ClassIds | None = Field(
+        None, description="The class to make the images with: one, or one per image; unset: the one that is found."
+    )
+    model: Text | None = Field(None, description='"name" or "name@version"; unset: the default model.')
+    budget: Annotated[Whole, Field(ge=0, le=2048)] = Field(
+        256, description="Candidates for each image that the search may look at; 0 leaves it at the encoder's guess."
+    )
+    include: Annotated[list[Literal["image"]], Field(max_length=8)] = Field(
+        default_factory=list, description="`image`: what the generator makes of the latent, a PNG in base64."
+    )
+
+
+class InvertRequest(InvertOptions):
+    """Images to invert, as base64 of PNG, JPEG or WebP files."""
+
+    images: Annotated[list[Annotated[str, Field(strict=True, min_length=1)]], BeforeValidator(short_list)] = Field(
+        description="Base64 of PNG, JPEG or WebP files."
+    )
+
+
 class DiscriminateRequest(ScoreOptions):
     """Images to score, as base64 of PNG, JPEG or WebP files."""
 

@@ -10,9 +10,10 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?(e-?[0-9]{1,3})?", re.IGNORE
 
 
 def form_values(fields: Iterable[tuple[str, bytes]]) -> dict[str, object]:
-    """The fields of a form beside its files: `model`, and `class_id` and `include`, which may come several times.
+    """The fields of a form beside its files: `model`, the number `budget`, and `class_id` and `include`, which may come
+    several times.
 
-    Raises InvalidRequest for text that is not UTF-8 and for a second `model`; unknown names are kept for the
+    Raises InvalidRequest for text that is not UTF-8 and for a field that comes twice; unknown names are kept for the
     schema to refuse.
     """
     values: dict[str, object] = {}
@@ -30,7 +31,7 @@ def form_values(fields: Iterable[tuple[str, bytes]]) -> dict[str, object]:
         elif name in values:
             raise _refuse("body", "a field comes twice")
         else:
-            values[name] = text
+            values[name] = int(text) if name == "budget" and _WHOLE.fullmatch(text) else text
     if class_ids:
         values["class_id"] = class_ids[0] if len(class_ids) == 1 else class_ids
     if include:

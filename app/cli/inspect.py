@@ -39,6 +39,7 @@ def _summary(manifest: Manifest, digest: str) -> list[tuple[str, str]]:
         ("classes", classes),
         ("truncation", manifest.truncation.kind or "not supported"),
         ("discriminator", "none" if manifest.discriminator is None else calibrated),
+        ("encoder", "none" if manifest.encoder is None else "yes"),
         ("trained", f"{manifest.training.dataset}, {manifest.training.images_seen} images seen"),
         ("license", manifest.license),
     ]

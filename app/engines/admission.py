@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.engines.base import Arrays, Engine
 from app.engines.buckets import bucket_sizes
-from app.engines.feeds import discriminator_inputs, generator_inputs
+from app.engines.feeds import discriminator_inputs, encoder_inputs, generator_inputs
 from app.engines.invariance import batch_invariant
 from app.errors import ModelLoadError
 from bundle import Bundle, classes_of, sample_latents
@@ -56,6 +56,25 @@ def admit_discriminator(bundle: Bundle, engine: Engine, *, max_batch_size: int) 
     Raises ModelLoadError when a score is not finite, or the graph cannot be run.
     """
     inputs = discriminator_inputs(bundle.manifest, bundle.golden, None)
+    return _admit(bundle, engine, inputs, max_batch_size=max_batch_size)
+
+
+def admit_encoder(bundle: Bundle, engine: Engine, *, max_batch_size: int) -> int:
+    """Encode the golden images. Returns the batch size to run it at.
+
+    Raises ModelLoadError when a value is not finite or the outputs are not those of the manifest, or the graph cannot
+    be run.
+    """
+    inputs = encoder_inputs(bundle.golden)
+    outputs = _run(bundle, engine, inputs)
+    found = {name: (str(values.dtype), values.shape[1:]) for name, values in outputs.items()}
+    wanted = {spec.name: (spec.dtype, spec.shape[1:]) for spec in bundle.manifest.encoder_outputs()}
+    if found != wanted:
+        raise ModelLoadError(f"{bundle.path}: the encoder's outputs are {found}, not {wanted}")
+    return _admit(bundle, engine, inputs, max_batch_size=max_batch_size)
+
+
+def _admit(bundle: Bundle, engine: Engine, inputs: Arrays, *, max_batch_size: int) -> int:
     sizes = _device_sizes(engine, max_batch_size)
     for size in sizes:
         _require_finite(bundle, _run(bundle, engine, _repeated(inputs, size)))
@@ -78,7 +97,7 @@ def _require_golden(bundle: Bundle, outputs: Arrays, golden: NDArray[np.uint8]) 
 
 def _require_finite(bundle: Bundle, outputs: Arrays) -> None:
     if not all(np.isfinite(values).all() for values in outputs.values()):
-        raise ModelLoadError(f"{bundle.path}: the discriminator's scores of the golden images are not finite")
+        raise ModelLoadError(f"{bundle.path}: what a network finds in the golden images is not finite")
 
 
 def _device_sizes(engine: Engine, max_batch_size: int) -> list[int]:

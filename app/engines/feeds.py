@@ -1,4 +1,4 @@
-"""What the two graphs of a bundle are fed: input names and shapes, as the manifest has them."""
+"""What the graphs of a bundle are fed: input names and shapes, as the manifest has them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,11 @@ def generator_inputs(
         psi = inputs["truncation"] = np.empty(len(z), dtype=np.float32)
         psi.fill(truncation)
     return inputs
+
+
+def encoder_inputs(pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.generic]]:
+    """What the encoder graph takes for pixels uint8 [n, h, w, c]."""
+    return {"image": pixels}
 
 
 def discriminator_inputs(

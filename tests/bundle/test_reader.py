@@ -54,6 +54,49 @@ def test_a_missing_file_is_named(folder: Path, file: str) -> None:
         read_bundle(folder)
 
 
+def test_an_encoder_is_read_and_verified_like_the_others(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path, encoder=True)
+    assert read_bundle(folder).encoder == (folder / "encoder.onnx").read_bytes()
+    (folder / "encoder.onnx").write_bytes(b"another")
+    with pytest.raises(BundleIntegrityError, match="SHA-256"):
+        read_bundle(folder)
+    (folder / "encoder.onnx").unlink()
+    with pytest.raises(BundleIntegrityError, match=r"encoder\.onnx"):
+        read_bundle(folder)
+
+
+def test_a_manifest_from_before_there_were_encoders_is_read(folder: Path) -> None:
+    document = _manifest(folder)
+    assert document.pop("encoder") is None
+    (folder / "manifest.json").write_text(json.dumps(document))
+    bundle = read_bundle(folder)
+    assert bundle.encoder is None
+    assert bundle.manifest.encoder is None
+
+
+@pytest.mark.parametrize(
+    ("where", "tensors"),
+    [
+        pytest.param("outputs", ["z"], id="no class logits for a model with classes"),
+        pytest.param("outputs", ["class_logits", "z"], id="another order"),
+        pytest.param("inputs", ["image", "image"], id="one input too many"),
+    ],
+)
+def test_an_encoder_that_does_not_fit_the_generator_is_refused(tmp_path: Path, where: str, tensors: list[str]) -> None:
+    folder = write_bundle(tmp_path, encoder=True)
+    encoder = _manifest(folder)["encoder"]
+    by_name = {tensor["name"]: tensor for tensor in encoder["inputs"] + encoder["outputs"]}
+    edit_manifest(folder, encoder={**encoder, where: [by_name[name] for name in tensors]})
+    with pytest.raises(ManifestError, match=rf"encoder\.{where} must be"):
+        read_bundle(folder)
+
+
+def test_an_encoder_of_a_model_without_classes_finds_z_alone(tmp_path: Path) -> None:
+    manifest = read_bundle(write_bundle(tmp_path, encoder=True, conditional=False)).manifest
+    assert manifest.encoder is not None
+    assert [output.name for output in manifest.encoder.outputs] == ["z"]
+
+
 def test_a_missing_manifest_or_folder_is_named(folder: Path) -> None:
     (folder / "manifest.json").unlink()
     with pytest.raises(ManifestError, match=r"manifest\.json"):

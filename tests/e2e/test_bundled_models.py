@@ -8,6 +8,7 @@ import pytest
 from bundle import read_bundle, sample_latents
 from training.data import load
 from training.evaluate import recognise
+from training.inversion import invert
 from training.metrics.features import SHIPPED, load_extractor
 from training.metrics.ranking import roc_auc
 from training.players import CLASS_NOT_STATED, OnnxPlayers
@@ -18,8 +19,8 @@ MODELS = ["mnist", "fashion-mnist"]
 
 
 def bundled(name: str) -> Path:
-    (version,) = (ROOT / "models" / name).iterdir()
-    return version
+    """The highest version, which answers for the name alone."""
+    return max((ROOT / "models" / name).iterdir(), key=lambda version: int(version.name))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -57,6 +58,22 @@ def test_a_card_states_figures_that_a_model_may_be_shipped_with(name: str, accur
     coverage = metrics["coverage"]
     assert coverage.floor is not None
     assert coverage.value >= 0.92 * coverage.floor
+
+
+def test_the_encoder_finds_the_class_of_a_digit_and_comes_near_it() -> None:
+    bundle = read_bundle(bundled("mnist"))
+    assert bundle.encoder is not None
+    assert len(bundle.encoder) <= 2 * 2**20
+    digits = load(ROOT / "tests" / "data" / "digits").held_out
+    found = invert(bundle.encoder, OnnxPlayers(bundle.path), digits.images)
+    assert found.errors.mean() <= 0.02
+    assert np.mean(found.class_ids == digits.labels) >= 0.97
+    assert bundle.manifest.metrics["inversion_error"].value <= 0.02
+
+
+def test_a_version_with_an_encoder_makes_the_images_of_the_one_before() -> None:
+    first, second = (read_bundle(ROOT / "models" / "mnist" / version) for version in ("1", "2"))
+    assert (first.generator, first.discriminator) == (second.generator, second.discriminator)
 
 
 def test_the_discriminator_tells_real_digits_from_noise() -> None:

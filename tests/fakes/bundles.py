@@ -15,6 +15,7 @@ from bundle import Manifest, classes_of, sample_latents
 from bundle.manifest import (
     Calibration,
     DiscriminatorSpec,
+    EncoderSpec,
     GeneratorSpec,
     Golden,
     ImageSpec,
@@ -28,6 +29,8 @@ from bundle.manifest import (
 CLASSES = ("zero", "one", "two")
 DIM = 6
 FEATURES = 4
+TIMIDITY = 0.7
+"""Of the z that the tiny encoder should find, the part that it does."""
 _TYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64, "uint8": TensorProto.UINT8}
 
 
@@ -39,13 +42,17 @@ def write_bundle(
     conditional: bool = True,
     truncation: bool = True,
     discriminator: bool = True,
+    encoder: bool = False,
     height: int = 8,
     width: int = 8,
     channels: Literal[1, 3] = 1,
     distribution: Literal["normal", "uniform"] = "normal",
     seed: int = 0,
 ) -> Path:
-    """Write `models/name/version` and return it. G is an affine map of z and the class, D an affine map of the mean."""
+    """Write `models/name/version` and return it.
+
+    G is an affine map of z and the class, D an affine map of the mean, and E inverts G but for the class, too timidly.
+    """
     chance = np.random.default_rng(seed)
     image = tensor("image", "uint8", "batch", height, width, channels)
     class_input = (tensor("class_id", "int64", "batch"),) if conditional else ()
@@ -67,6 +74,14 @@ def write_bundle(
             outputs=outputs,
         )
     latent = LatentSpec(distribution=distribution, dim=DIM)
+    e_spec = None
+    if encoder:
+        e_outputs: tuple[TensorSpec, ...] = (tensor("z", "float32", "batch", DIM),)
+        e_outputs += (tensor("class_logits", "float32", "batch", len(CLASSES)),) if conditional else ()
+        files["encoder.onnx"] = _encoder(files["generator.onnx"], image, e_outputs)
+        e_spec = EncoderSpec(
+            file="encoder.onnx", sha256=_sha256(files["encoder.onnx"]), inputs=(image,), outputs=e_outputs
+        )
     golden, seeds = _golden(files["generator.onnx"], latent, conditional=conditional, truncation=truncation)
     files["golden.npy"] = golden
     manifest = Manifest.model_validate(
@@ -79,6 +94,7 @@ def write_bundle(
                 file="generator.onnx", sha256=_sha256(files["generator.onnx"]), inputs=g_inputs, output=image
             ),
             "discriminator": d_spec,
+            "encoder": e_spec,
             "latent": latent,
             "image": ImageSpec(height=height, width=width, channels=channels),
             "classes": CLASSES if conditional else None,
@@ -201,6 +217,21 @@ def _discriminator(chance: np.random.Generator, image: TensorSpec, *, conditiona
         tensor("features", "float32", "batch", FEATURES),
     )
     return _model(nodes, inputs, outputs, weights, {"one": np.array([1])})
+
+
+def _encoder(generator: bytes, image: TensorSpec, outputs: tuple[TensorSpec, ...]) -> bytes:
+    made_of = {array.name: numpy_helper.to_array(array) for array in onnx.load_from_string(generator).graph.initializer}
+    weights = {"weight": TIMIDITY * np.linalg.pinv(made_of["weight"].astype(np.float64)), "middle": np.array(128.0)}
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["float", "middle"], ["centred"]),
+        helper.make_node("Flatten", ["centred"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "weight"], ["z"]),
+    ]
+    if len(outputs) > 1:
+        weights["shift"] = made_of["shift"].T.astype(np.float64)
+        nodes += [helper.make_node("MatMul", ["flat", "shift"], ["class_logits"])]
+    return _model(nodes, (image,), outputs, weights, {})
 
 
 def _model(

@@ -12,8 +12,7 @@ from training.players import run_generator
 
 @pytest.fixture(scope="module", params=["mnist", "fashion-mnist"])
 def bundle(request: pytest.FixtureRequest) -> Bundle:
-    (version,) = (ROOT / "models" / request.param).iterdir()
-    return read_bundle(version)
+    return read_bundle(max((ROOT / "models" / request.param).iterdir(), key=lambda folder: int(folder.name)))
 
 
 def _images(bundle: Bundle, graph: bytes, seeds: range) -> NDArray[np.int16]:

@@ -9,6 +9,7 @@ from bundle import BundleError
 from training.cli.data import data
 from training.cli.demo import demo
 from training.cli.doctor import doctor
+from training.cli.encoder import fit_encoder
 from training.cli.evaluate import evaluate
 from training.cli.export import export
 from training.cli.extractor import fit_extractor
@@ -34,5 +35,5 @@ def main() -> None:
     """Train a GAN, measure it, and export it as a model bundle for ganserve."""
 
 
-for _command in (fit, doctor, evaluate, export, package, fit_extractor, data, demo):
+for _command in (fit, doctor, evaluate, export, package, fit_extractor, fit_encoder, data, demo):
     main.add_command(_command)

@@ -21,6 +21,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_bundle(folder, name="tiny", version=2, seed=1)
     write_bundle(folder, name="plain", conditional=False, truncation=False, channels=3, width=6)
     write_bundle(folder, name="lone", discriminator=False)
+    write_bundle(folder, name="mirror", encoder=True)
+    write_bundle(folder, name="plain-mirror", encoder=True, conditional=False, distribution="uniform", channels=3)
     return folder
 
 

@@ -305,6 +305,10 @@ def test_a_model_without_discriminator_is_404_discriminator_unavailable(
     problem(client.post("/discriminate", json=scored), 404, "discriminator_unavailable")
 
 
+def test_a_model_without_encoder_is_404_encoder_unavailable(client: AppClient) -> None:
+    problem(client.post("/invert", files=[("images", ("image", png()))]), 404, "encoder_unavailable")
+
+
 def test_a_discriminator_that_is_switched_off_is_404_discriminator_unavailable(serve: Serve) -> None:
     problem(upload(serve(discriminator=False), png()), 404, "discriminator_unavailable")
 

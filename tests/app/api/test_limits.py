@@ -27,6 +27,7 @@ KEY = "0123456789abcdef"
 PROTECTED = [
     ("POST", "/generate"),
     ("POST", "/discriminate"),
+    ("POST", "/invert"),
     ("GET", "/models"),
     ("GET", "/images/tiny/1.png"),
     ("GET", "/metrics"),

@@ -18,6 +18,7 @@ OPERATIONS = {
     "POST /generate": "generate",
     "POST /interpolate": "interpolate",
     "POST /discriminate": "discriminate",
+    "POST /invert": "invert",
     "GET /images/{model}/{seed}.{ext}": "getImage",
     "GET /models": "listModels",
     "GET /models/{name}": "getModel",
@@ -27,15 +28,18 @@ OPERATIONS = {
     "GET /healthz": "healthz",
     "GET /metrics": "metrics",
 }
-REQUESTS: dict[str, type[schemas.GenerateRequest | schemas.InterpolateRequest | schemas.DiscriminateRequest]] = {
+Request = schemas.GenerateRequest | schemas.InterpolateRequest | schemas.DiscriminateRequest | schemas.InvertRequest
+REQUESTS: dict[str, type[Request]] = {
     "generate": schemas.GenerateRequest,
     "interpolate": schemas.InterpolateRequest,
     "discriminate": schemas.DiscriminateRequest,
+    "invert": schemas.InvertRequest,
 }
 ANSWERS: dict[str, type[BaseModel]] = {
     "generate": responses.GenerateResponse,
     "interpolate": responses.InterpolateResponse,
     "discriminate": responses.DiscriminateResponse,
+    "invert": responses.InvertResponse,
     "listModels": responses.ModelsResponse,
     "getModel": responses.ModelResponse,
     "reload": responses.ModelsResponse,
@@ -166,6 +170,15 @@ def test_the_example_of_discriminate_is_scored(whole: AppClient, document: dict[
     operation = document["paths"]["/discriminate"]["post"]
     example = operation["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
     answer = whole.post("/discriminate", json=example)
+    assert answer.status_code == 200
+    told = operation["responses"]["200"]["content"]["application/json"]["example"]
+    assert set(answer.json()["results"][0]) == set(told["results"][0])
+
+
+def test_the_example_of_invert_is_inverted(whole: AppClient, document: dict[str, Any]) -> None:
+    operation = document["paths"]["/invert"]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["examples"]["one"]["value"]
+    answer = whole.post("/invert", json=example | {"model": "mirror"})
     assert answer.status_code == 200
     told = operation["responses"]["200"]["content"]["application/json"]["example"]
     assert set(answer.json()["results"][0]) == set(told["results"][0])

@@ -83,7 +83,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_route_is_described(document: dict[str, Any]) -> None:
     assert set(operations(document)) == {
-        "POST /generate", "POST /interpolate", "POST /discriminate", "GET /images/{model}/{seed}.{ext}",
+        "POST /generate", "POST /interpolate", "POST /discriminate", "POST /invert", "GET /images/{model}/{seed}.{ext}",
         "GET /models", "GET /models/{name}", "GET /livez", "GET /readyz", "GET /healthz", "GET /metrics",
     }  # fmt: skip
 

@@ -9,7 +9,14 @@ from tests.fakes.client import AppClient
 
 def test_every_version_of_every_model_is_listed(client: AppClient) -> None:
     found = ModelsResponse.model_validate(client.get("/models").json())
-    assert [f"{model.name}@{model.version}" for model in found.models] == ["lone@1", "plain@1", "tiny@2", "tiny@1"]
+    assert [f"{model.name}@{model.version}" for model in found.models] == [
+        "lone@1",
+        "mirror@1",
+        "plain@1",
+        "plain-mirror@1",
+        "tiny@2",
+        "tiny@1",
+    ]
     assert found.default == "tiny@2"
     lone, plain, tiny, _ = found.models
     assert (lone.discriminator, tiny.discriminator) == (False, True)
