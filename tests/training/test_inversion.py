@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from torch import Tensor
 
 from bundle import read_bundle
+from tests.fakes.bundles import write_bundle
 from training.cli import main
 from training.data import Split
 from training.encoder import Course, Teacher, draw, train_encoder
@@ -82,6 +83,14 @@ def test_an_encoder_is_replaced_by_the_next_one(inverted: Path) -> None:
 def test_a_version_is_never_lower_than_its_source(exported: Path, tmp_path: Path) -> None:
     found = fit_encoder(exported, tmp_path, BRIEF, run=None, split=None, threads=1, say=_silent)
     assert found == tmp_path / "digits" / "2"
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_any_bundle_can_have_an_encoder(tmp_path: Path, conditional: bool) -> None:  # noqa: FBT001 -- a parameter
+    source = write_bundle(tmp_path, conditional=conditional, truncation=False, distribution="uniform", channels=3)
+    found = read_bundle(fit_encoder(source, tmp_path, BRIEF, run=None, split=None, threads=1, say=_silent))
+    assert found.encoder is not None
+    assert found.manifest.metrics.keys() == {"inversion_error_generated"}
 
 
 def test_another_run_than_that_of_the_bundle_is_refused(exported: Path, finished_run: Path, digits: Split) -> None:

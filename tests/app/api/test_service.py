@@ -18,7 +18,8 @@ def test_every_version_of_every_model_is_listed(client: AppClient) -> None:
         "tiny@1",
     ]
     assert found.default == "tiny@2"
-    lone, plain, tiny, _ = found.models
+    lone, mirror, plain, _, tiny, _ = found.models
+    assert (mirror.encoder, tiny.encoder) == (True, False)
     assert (lone.discriminator, tiny.discriminator) == (False, True)
     assert (plain.classes, tiny.classes) == (None, ["zero", "one", "two"])
     assert (plain.image.channels, plain.image.width) == (3, 6)
