@@ -103,7 +103,7 @@ def test_an_open_image_says_how_it_was_made_and_the_lines_say_the_same(
     details.get_by_text("Make it again").click()
     curl = details.get_by_label("curl command").text_content()
     body = json.loads(curl.split("-d '")[1].split("'")[0])
-    assert body == {"model": "mnist@1", "class_id": 5, "truncation": 1, "seed": 42}
+    assert body == {"model": "mnist@2", "class_id": 5, "truncation": 1, "seed": 42}
     compile(details.get_by_label("Python program").text_content(), "shown", "exec")
     with page.expect_download() as download:
         details.get_by_role("button", name="Download PNG").click()
