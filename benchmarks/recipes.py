@@ -32,13 +32,14 @@ _COLUMNS = ("fid", "kid", "precision", "recall", "density", "coverage", "conditi
 class Run:
     """One preset trained once: what `evaluate` says at its end, and the quick figures on the way there.
 
-    `course` has, for each quick measurement, images seen and FID.
+    `precision` is that of the networks, and `course` has, for each quick measurement, images seen and FID.
     """
 
     data: str
     preset: str
     seed: int
     kimg: float
+    precision: str
     metrics: dict[str, float]
     floors: dict[str, float]
     course: list[tuple[int, float]]
@@ -49,25 +50,22 @@ class Kept:
     """All runs on one data set, and the speed of each preset where it was measured on its own."""
 
     data: str
-    precision: str
     runs: list[Run]
     speeds: dict[str, float]
 
     @classmethod
-    def read(cls, folder: Path, data: str, precision: str) -> "Kept":
-        """What earlier calls left in `folder`; the process exits where that was of another precision."""
+    def read(cls, folder: Path, data: str) -> "Kept":
+        """What earlier calls left in `folder`."""
         path = folder / f"recipes-{data}.json"
         if not path.is_file():
-            return cls(data, precision, [], {})
+            return cls(data, [], {})
         document = json.loads(path.read_text())
-        if document["precision"] != precision:
-            sys.exit(f"{path} is of {document['precision']}: give another --out")
-        return cls(data, precision, [Run(**row) for row in document["runs"]], document["speeds"])
+        return cls(data, [Run(**row) for row in document["runs"]], document["speeds"])
 
     def write(self, folder: Path) -> None:
         """Keep it, and the page that is made of it."""
         folder.mkdir(parents=True, exist_ok=True)
-        document = {"precision": self.precision, "runs": [asdict(run) for run in self.runs], "speeds": self.speeds}
+        document = {"runs": [asdict(run) for run in self.runs], "speeds": self.speeds}
         (folder / f"recipes-{self.data}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         (folder / f"recipes-{self.data}.md").write_text(self.page(), encoding="utf-8")
 
@@ -77,7 +75,7 @@ class Kept:
         lines = [
             f"# Presets on {self.data}",
             "",
-            f"- `python -m benchmarks.recipes` on {about['cpu']}, one core a run, networks in {self.precision}",
+            f"- `python -m benchmarks.recipes` on {about['cpu']}, one core a run",
         ]
         lines += ["- 10,000 generated images against the 10,000 held-out ones, in the shipped extractor's features"]
         lines += ["- means over the seeds, least and most behind them; *real* is what training images score", ""]
@@ -101,7 +99,7 @@ def main() -> None:
     parser.add_argument("--speeds", action="store_true", help="measure how fast each preset trains, on an idle machine")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     chosen = parser.parse_args()
-    kept = Kept.read(chosen.out, chosen.data.resolve().name, chosen.precision)
+    kept = Kept.read(chosen.out, chosen.data.resolve().name)
     for seed in chosen.seeds:
         for preset in chosen.presets:
             if any((run.preset, run.seed, run.kimg) == (preset, seed, chosen.kimg) for run in kept.runs):
@@ -109,7 +107,7 @@ def main() -> None:
             folder = chosen.runs / kept.data / f"{preset}-{seed}-{chosen.kimg:g}"
             flags = ["--seed", str(seed), "--threads", str(chosen.threads), "--precision", chosen.precision]
             _fit(folder, chosen.data, preset, flags, kimg=chosen.kimg)
-            kept.runs.append(_measure(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg))
+            kept.runs.append(_measure(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg, precision=chosen.precision))
             kept.write(chosen.out)
     if chosen.speeds:
         presets = sorted({run.preset for run in kept.runs})
@@ -127,7 +125,7 @@ def _fit(folder: Path, data: Path, preset: str, flags: Sequence[str], *, kimg: f
     _gantrain(command)
 
 
-def _measure(folder: Path, data: Path, preset: str, *, seed: int, kimg: float) -> Run:
+def _measure(folder: Path, data: Path, preset: str, *, seed: int, kimg: float, precision: str) -> Run:
     told = _gantrain(["evaluate", str(folder), "--data", str(data), "--json"])
     found = json.loads(told)["metrics"]
     course = [(int(row["images_seen"]), row["fid"]) for row in _lines(folder / "quality.jsonl")]
@@ -136,6 +134,7 @@ def _measure(folder: Path, data: Path, preset: str, *, seed: int, kimg: float) -
         preset=preset,
         seed=seed,
         kimg=kimg,
+        precision=precision,
         metrics={name: metric["value"] for name, metric in found.items()},
         floors={name: metric["floor"] for name, metric in found.items() if metric.get("floor") is not None},
         course=course,
@@ -173,15 +172,16 @@ def _speeds(
 
 def _by_images(runs: Sequence[Run], speeds: Mapping[str, float]) -> list[str]:
     columns = [name for name in _COLUMNS if any(name in run.metrics for run in runs)]
-    lines = ["| preset | seeds | " + " | ".join(columns) + " | images/s |"]
-    lines += ["| --- | ---: |" + " ---: |" * (len(columns) + 1)]
+    lines = ["| preset | seeds | networks in | " + " | ".join(columns) + " | images/s |"]
+    lines += ["| --- | ---: | --- |" + " ---: |" * (len(columns) + 1)]
     floors = {name: value for run in runs for name, value in run.floors.items()}
     for preset, same in _grouped(runs).items():
         cells = [_spread([run.metrics[name] for run in same if name in run.metrics]) for name in columns]
         speed = f"{speeds[preset]:.0f}" if preset in speeds else ""
-        lines.append(f"| {preset} | {len(same)} | " + " | ".join(cells) + f" | {speed} |")
+        precisions = ", ".join(sorted({run.precision for run in same}))
+        lines.append(f"| {preset} | {len(same)} | {precisions} | " + " | ".join(cells) + f" | {speed} |")
     real = " | ".join(f"{floors[name]:.4g}" if name in floors else "" for name in columns)
-    return [*lines, f"| *real* | | {real} | |"]
+    return [*lines, f"| *real* | | | {real} | |"]
 
 
 def _by_time(runs: Sequence[Run], speeds: Mapping[str, float]) -> list[str]:
