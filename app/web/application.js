@@ -5,13 +5,16 @@ import { report, watchService } from "./banner.js";
 import { ClassField } from "./chips.js";
 import { Details } from "./details.js";
 import { byId, make, settled } from "./dom.js";
+import { Finding } from "./finding.js";
 import { answerForKeys } from "./key_dialog.js";
 import { listModels, ModelField } from "./models.js";
+import { nameOf, suits } from "./points.js";
 import { Scoring } from "./scoring.js";
+import { isSeed } from "./seeds.js";
 import { Service } from "./service.js";
 import { Sheet } from "./sheet.js";
 import { watchMetrics } from "./strip.js";
-import { freshWall, History, isSeed } from "./view.js";
+import { freshWall, History } from "./view.js";
 import { Walk } from "./walk.js";
 
 const NARROW = matchMedia("(max-width: 60rem)");
@@ -27,7 +30,9 @@ answerForKeys(service);
 const sheet = new Sheet(service, { open: (seed) => go({ open: seed, moves: [] }), pick });
 const details = new Details(service, { close, pick, go, fail: report });
 const walk = new Walk(service, { unpick: pick, clear: () => go({ picks: [] }, { quietly: true }), fail: report });
-const scoring = new Scoring(service, { images: (seed) => sheet.image(seed) });
+// What was found was found without truncation, and looks like its image there alone.
+const finding = new Finding(service, { open: (point) => go({ open: point, moves: [], truncation: 1 }), pick });
+const scoring = new Scoring(service, { images: (seed) => sheet.image(seed), finding });
 const modelField = new ModelField((model) => go({ model, classId: null, open: null, moves: [] }));
 const classField = new ClassField((classId) => go({ classId }));
 
@@ -75,7 +80,8 @@ async function load() {
 
 function modelOf(view) {
   const wanted = view.model ?? served.standard;
-  const newest = [...served.models.values()].filter((model) => model.name === wanted?.split("@")[0]).at(-1);
+  // Versions are listed from the newest on.
+  const newest = [...served.models.values()].find((model) => model.name === wanted?.split("@")[0]);
   return served.models.get(wanted) ?? newest ?? served.models.get(served.standard) ?? null;
 }
 
@@ -90,8 +96,7 @@ async function show(view, was) {
     explain("No model is served yet", "Train one with gantrain fit and export it, or put a bundle into the models folder. This page looks again when you ask it to.");
   } else {
     byId("empty").hidden = true;
-    // A class or a link from another model may be too much for this one.
-    const safe = view.classId !== null && view.classId >= (model.classes?.length ?? 0) ? { ...view, classId: null } : view;
+    const safe = fitting(model, view);
     classField.show(model, safe.classId);
     byId("truncation-field").hidden = !model.truncation.supported;
     truncation.value = safe.truncation;
@@ -107,18 +112,27 @@ async function show(view, was) {
   await drawn;
 }
 
-function pick(seed) {
-  if (!visited.toggle(seed)) {
+/** The view without what it holds of another model: a class or latents that this one has no use for. */
+function fitting(model, view) {
+  const classId = view.classId !== null && view.classId < (model.classes?.length ?? 0) ? view.classId : null;
+  const picks = view.picks.filter((point) => suits(model, point));
+  const open = view.open !== null && suits(model, view.open) ? view.open : null;
+  return { ...view, classId, picks, open };
+}
+
+function pick(point) {
+  if (!visited.toggle(point)) {
     announce("Twelve picks are as many as a walk takes.");
     return;
   }
-  announce(visited.view.picks.includes(seed) ? `Seed ${seed} picked.` : `Seed ${seed} put back.`);
+  const name = nameOf(point);
+  announce(`${name[0].toUpperCase()}${name.slice(1)} ${visited.view.picks.includes(point) ? "picked" : "put back"}.`);
 }
 
 function close() {
-  const seed = visited.view.open;
+  const point = visited.view.open;
   go({ open: null, moves: [] });
-  byId("sheet").querySelector(`[data-seed="${seed}"] .frame`)?.focus();
+  byId("sheet").querySelector(`[data-seed="${point}"] .frame`)?.focus();
 }
 
 function sayTruncation(value) {

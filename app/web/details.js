@@ -5,9 +5,11 @@ import { byId, make, save } from "./dom.js";
 import { gauge } from "./gauge.js";
 import { follow } from "./latents.js";
 import { Neighbourhood } from "./neighbourhood.js";
+import { orderOf, orderOfPoint, source } from "./orders.js";
+import { nameOf } from "./points.js";
 import { curlOf, pythonOf } from "./recipe.js";
+import { isSeed } from "./seeds.js";
 import { isAborted } from "./service.js";
-import { orderOf, source } from "./sheet.js";
 
 /** Shows the open image; `close`, `pick`, `go` are told what is wanted. */
 export class Details {
@@ -44,7 +46,7 @@ export class Details {
         make("div", { class: "actions" },
           part("picker", "button", { type: "button", id: "details-pick", on: { click: () => pick(this.view.open) } }, "Pick"),
           make("button", { type: "button", id: "download", on: { click: () => this.#download() } }, "Download PNG"),
-          part("home", "button", { type: "button", on: { click: () => go({ moves: [] }) } }, "Back to the seed")),
+          part("home", "button", { type: "button", on: { click: () => go({ moves: [] }) } }, "Back to the start")),
         this.neighbourhood.element,
         make("details", { class: "recipe" }, make("summary", {}, "Make it again"),
           snippet("curl", part("curl", "pre", { tabindex: 0, "aria-label": "curl command" })),
@@ -85,24 +87,26 @@ export class Details {
   }
 
   async #draw(model, view, signal) {
-    const { seeds: _, ...order } = orderOf(model, view, []);
     const ask = async (body) => {
       const include = model.discriminator ? ["latents", "realness"] : ["latents"];
       return (await this.service.post("generate", { ...body, include }, { signal })).images[0];
     };
-    let body = { ...order, seed: view.open };
+    let body = orderOfPoint(model, view, view.open);
     let image = await ask(body);
     const classId = image.class_id;
     let z = image.latent;
     if (view.moves.length) {
       z = follow(z, model.latent.distribution, view.moves);
+      const { seed: _, ...order } = body;
       body = { ...order, latents: [z], ...(classId === null ? {} : { class_id: classId }) };
       image = await ask(body);
     }
-    this.made = { body, name: view.moves.length ? `${model.name}-near-${view.open}.png` : `${model.name}-${view.open}.png` };
+    const found = isSeed(view.open) ? view.open : "found";
+    this.made = { body, name: view.moves.length ? `${model.name}-near-${found}.png` : `${model.name}-${found}.png` };
     const name = model.className(classId);
     const steps = view.moves.length;
-    this.title.textContent = steps ? `${steps} ${steps === 1 ? "step" : "steps"} from seed ${view.open}` : `Seed ${view.open}`;
+    const origin = nameOf(view.open);
+    this.title.textContent = steps ? `${steps} ${steps === 1 ? "step" : "steps"} from ${origin}` : `${origin[0].toUpperCase()}${origin.slice(1)}`;
     this.picture.src = source(image);
     this.picture.alt = name === null ? this.title.textContent : `${this.title.textContent}, ${name}`;
     this.picture.width = model.image.width;

@@ -2,9 +2,9 @@
 
 import { make, settled } from "./dom.js";
 import { neighbour } from "./latents.js";
+import { source } from "./orders.js";
 import { rove } from "./roving.js";
 import { isAborted } from "./service.js";
-import { source } from "./sheet.js";
 
 const STEPS = [-2, -1, 0, 1, 2];
 const CELLS = STEPS.flatMap((dy) => STEPS.map((dx) => ({ dx, dy })));

@@ -1,15 +1,13 @@
-// Images from elsewhere before the discriminator: dropped, chosen or pasted, and compared with the wall.
+// Images from elsewhere: scored by the discriminator beside the wall, and found in latent space by the encoder.
 
 import { announce } from "./announcer.js";
 import { byId, make } from "./dom.js";
 import { gauge } from "./gauge.js";
-import { histogram, shareBelow } from "./histogram.js";
+import { histogram, reference, shareBelow } from "./histogram.js";
+import { Intake } from "./intake.js";
 import { seedsOf } from "./view.js";
 
-const MAX_FILES = 8;
-const KINDS = ["image/png", "image/jpeg", "image/webp"];
-
-/** Scores files; `images` gives the wall's images by seed. */
+/** Takes files; `images` gives the wall's images by seed, `finding` finds files in latent space. */
 export class Scoring {
   #model = null;
   #results = [];
@@ -17,15 +15,24 @@ export class Scoring {
   #wallOf = "";
   #failure = "";
 
-  constructor(service, { images }) {
+  constructor(service, { images, finding }) {
     this.service = service;
     this.images = images;
+    this.finding = finding;
     this.card = byId("scoring");
-    this.#listen();
+    this.intake = new Intake({
+      ready: () => this.#scores || this.#finds,
+      take: (files, came) => {
+        this.#failure = came > 0 && files.length === 0 ? "That is no PNG, JPEG or WebP." : "";
+        if (files.length) this.#score(files);
+        else this.#render();
+      },
+    });
   }
 
   /** Be about this model and this wall. */
   show(model, view) {
+    this.finding.mark(view.picks);
     const wallOf = model ? JSON.stringify([model.digest, view.classId, view.truncation, view.wall, view.sheets]) : "";
     if (model?.digest === this.#model?.digest && wallOf === this.#wallOf) return;
     const another = model?.digest !== this.#model?.digest;
@@ -41,56 +48,36 @@ export class Scoring {
     this.#render();
   }
 
-  get #ready() {
+  get #scores() {
     return this.#model?.discriminator === true;
   }
 
+  get #finds() {
+    return this.#model?.encoder === true;
+  }
+
   #build() {
-    const title = make("h2", { id: "scoring-title" }, "Score an image");
     if (!this.#model) {
       this.card.replaceChildren();
       return;
     }
-    if (!this.#ready) {
-      this.card.replaceChildren(title, make("p", { class: "blank", id: "no-discriminator" },
-        `${this.#model.label} is served without a discriminator, so nobody here can say how real an image looks. `
-        + "A bundle may have none, and GANSERVE_DISCRIMINATOR=off takes it away."));
+    const title = make("h2", { id: "scoring-title" }, "Your own image");
+    const without = this.#scores ? "" : make("p", { class: "blank", id: "no-discriminator" },
+      `${this.#model.label} is served without a discriminator, so nobody here can say how real an image looks. `
+      + "A bundle may have none, and GANSERVE_DISCRIMINATOR=off takes it away.");
+    if (!this.#scores && !this.#finds) {
+      this.card.replaceChildren(title, without);
       return;
     }
     const { classes } = this.#model;
-    this.file = make("input", { type: "file", id: "file", class: "file", accept: KINDS.join(","), multiple: true, "aria-describedby": "scoring-hint",
-      on: { change: () => { this.#score([...this.file.files]); this.file.value = ""; } } });
+    const does = [this.#scores ? "compares with this model’s own images alone" : null, this.#finds ? "can be walked from once it is found" : null];
     this.shows = classes && make("select", { id: "shows", on: { change: () => this.#again() } },
       make("option", { value: "" }, "not stated"), classes.map((name, id) => make("option", { value: String(id) }, name)));
     this.output = make("div", { class: "scores", id: "scores" });
-    this.card.replaceChildren(title,
-      make("div", { class: "drop" }, this.file, make("label", { for: "file" }, make("strong", {}, "Choose an image"), make("span", {}, " or drop or paste one"))),
-      make("p", { class: "hint", id: "scoring-hint" }, "PNG, JPEG or WebP. It is made to fit, and compares with this model’s own images alone."),
+    this.card.replaceChildren(title, without, this.intake.field("scoring-hint"),
+      make("p", { class: "hint", id: "scoring-hint" }, `PNG, JPEG or WebP. It is made to fit, ${does.filter(Boolean).join(", and ")}.`),
       this.shows ? make("p", { class: "shows" }, make("label", { for: "shows" }, "It shows "), this.shows) : "",
       this.output);
-  }
-
-  #listen() {
-    const veil = byId("drop-veil");
-    const carries = (event) => this.#ready && [...(event.dataTransfer?.types ?? [])].includes("Files");
-    addEventListener("dragover", (event) => {
-      if (!carries(event)) return;
-      event.preventDefault();
-      veil.hidden = false;
-    });
-    addEventListener("dragleave", (event) => {
-      if (event.relatedTarget === null) veil.hidden = true;
-    });
-    addEventListener("drop", (event) => {
-      veil.hidden = true;
-      if (!carries(event)) return;
-      event.preventDefault();
-      this.#score([...event.dataTransfer.files]);
-    });
-    addEventListener("paste", (event) => {
-      const files = [...(event.clipboardData?.files ?? [])];
-      if (this.#ready && files.length) this.#score(files);
-    });
   }
 
   get #stated() {
@@ -99,31 +86,33 @@ export class Scoring {
 
   #again() {
     this.#wall = null;
-    this.#score(this.#results.map((result) => result.file));
+    if (this.#results.length) this.#score(this.#results.map((result) => result.file));
+    else this.#render();
   }
 
   async #score(files) {
-    const taken = files.filter((file) => KINDS.includes(file.type)).slice(0, MAX_FILES);
-    this.#failure = files.length > 0 && taken.length === 0 ? "That is no PNG, JPEG or WebP." : "";
-    if (taken.length === 0) return this.#render();
     const model = this.#model;
-    const form = new FormData();
-    form.append("model", model.label);
-    if (this.#stated !== null) form.append("class_id", this.#stated);
-    for (const file of taken) form.append("images", file);
     try {
-      const { results } = await this.service.post("discriminate", form);
-      if (model !== this.#model) return undefined;
+      const scored = this.#scores ? await this.#ask(files) : files.map(() => ({}));
+      if (model !== this.#model) return;
       for (const { url } of this.#results) URL.revokeObjectURL(url);
-      this.#results = results.map((result, index) => ({ ...result, file: taken[index], url: URL.createObjectURL(taken[index]) }));
-      announce(results.map((result) => `Realness ${result.realness.toFixed(2)}`).join(", "));
+      this.finding.clear();
+      this.#results = scored.map((result, index) => ({ ...result, file: files[index], url: URL.createObjectURL(files[index]), found: null }));
+      if (this.#scores) announce(scored.map((result) => `Realness ${result.realness.toFixed(2)}`).join(", "));
       this.#render();
-      await this.#compare();
+      if (this.#scores) await this.#compare();
     } catch (error) {
       this.#failure = error.message;
       this.#render();
     }
-    return undefined;
+  }
+
+  async #ask(files) {
+    const form = new FormData();
+    form.append("model", this.#model.label);
+    if (this.#stated !== null) form.append("class_id", this.#stated);
+    for (const file of files) form.append("images", file);
+    return (await this.service.post("discriminate", form)).results;
   }
 
   /** Score the wall as the files were scored: what it shows is stated for both or for neither. */
@@ -149,19 +138,41 @@ export class Scoring {
     this.#render();
   }
 
+  async #find(result) {
+    const model = this.#model;
+    result.searching = true;
+    this.#render();
+    try {
+      result.found = this.finding.figure(model, await this.finding.find(model, result.file, this.#stated));
+    } catch (error) {
+      this.#failure = error.message;
+    }
+    result.searching = false;
+    if (model === this.#model) this.#render();
+  }
+
   #render() {
-    if (!this.#ready) return;
-    const results = this.#results.map((result) => make("li", { class: "score" },
-      make("img", { src: result.url, alt: result.file.name || "The pasted image" }),
-      make("div", {},
-        make("p", {}, "Realness ", make("strong", {}, result.realness.toFixed(2)),
-          this.#wall ? `, above ${Math.round(100 * shareBelow(this.#wall, result.realness))} % of this wall` : ""),
-        gauge(result.realness),
-        result.changes.length ? make("p", { class: "hint" }, `To make it fit: ${result.changes.join(", ")}.`) : null)));
+    if (!this.#scores && !this.#finds) return;
+    const marks = this.#results.map((result) => result.realness);
+    // The held-out images were scored without stating what they show.
+    const known = this.#stated === null ? this.#model.calibration?.scores : null;
     const compare = make("button", { type: "button", class: "quiet", id: "compare", on: { click: () => this.#compare() } }, "Score this wall");
     this.output.replaceChildren(
       this.#failure ? make("p", { class: "error", role: "alert" }, this.#failure) : "",
-      results.length ? make("ul", { class: "results" }, results) : "",
-      this.#wall ? histogram(this.#wall, this.#results.map((result) => result.realness)) : compare);
+      this.#results.length ? make("ul", { class: "results" }, this.#results.map((result) => make("li", {}, this.#row(result), result.found ?? ""))) : "",
+      this.#scores && known ? reference(known, marks) : "",
+      this.#scores ? (this.#wall ? histogram(this.#wall, marks) : compare) : "");
+  }
+
+  #row(result) {
+    const of = this.#wall ? `, above ${Math.round(100 * shareBelow(this.#wall, result.realness))} % of this wall` : "";
+    return make("div", { class: "score" },
+      make("img", { src: result.url, alt: result.file.name || "The pasted image" }),
+      make("div", {},
+        this.#scores ? make("p", {}, "Realness ", make("strong", {}, result.realness.toFixed(2)), of) : "",
+        this.#scores ? gauge(result.realness) : "",
+        result.changes?.length ? make("p", { class: "hint" }, `To make it fit: ${result.changes.join(", ")}.`) : "",
+        this.#finds && !result.found ? make("button", { type: "button", disabled: result.searching === true, on: { click: () => this.#find(result) } },
+          result.searching ? "Looking…" : "Find it in latent space") : ""));
   }
 }

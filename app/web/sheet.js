@@ -2,26 +2,12 @@
 
 import { announce } from "./announcer.js";
 import { byId, draw, make } from "./dom.js";
+import { orderOf, source } from "./orders.js";
 import { rove } from "./roving.js";
 import { isAborted } from "./service.js";
 import { seedsOf } from "./view.js";
 
 const BATCH = 16;
-
-/** A request body for these seeds as the view wants them drawn. */
-export function orderOf(model, view, seeds) {
-  return {
-    model: model.label,
-    seeds,
-    ...(view.classId === null || !model.classes ? {} : { class_id: view.classId }),
-    ...(model.truncation.supported ? { truncation: view.truncation } : {}),
-  };
-}
-
-/** An image of an answer as an address for <img>. */
-export function source(image) {
-  return `data:image/${image.format};base64,${image.data}`;
-}
 
 /** Shows the wall; `open` and `pick` hear seeds. */
 export class Sheet {

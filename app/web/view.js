@@ -1,22 +1,20 @@
 // What the page shows, as the fragment of its address: a link reproduces the view, and back and forward work.
 
+import { parsePoint } from "./points.js";
+import { isSeed, SEEDS } from "./seeds.js";
+
 export const SHEET = 64;
-const SEEDS = 2 ** 32;
 const MAX_SHEETS = 16;
 const MAX_PICKS = 12;
 
 /**
  * The view of an address without a fragment. `model` is a label or null for the default; `classId` null is any;
- * `wall` is the first seed of the wall; `moves` lead from the open seed through its neighbourhoods.
+ * `wall` is the first seed of the wall; `picks` and `open` are points; `moves` lead from the open one through its
+ * neighbourhoods.
  */
 const BLANK = Object.freeze({
   model: null, classId: null, truncation: 1, wall: 0, sheets: 1, picks: [], open: null, moves: [], radius: 0.6, plane: 1,
 });
-
-/** Is this a seed? */
-export function isSeed(value) {
-  return Number.isInteger(value) && value >= 0 && value < SEEDS;
-}
 
 /** The seeds of a wall, in order; after the last seed comes 0. */
 export function seedsOf({ wall, sheets }) {
@@ -53,7 +51,7 @@ export function parse(fragment) {
     const value = said.has(name) && said.get(name) !== "" ? Number(said.get(name)) : NaN;
     return allowed(value) ? value : otherwise;
   };
-  const picks = (said.get("picks") ?? "").split(".").filter(Boolean).map(Number).filter(isSeed);
+  const picks = (said.get("picks") ?? "").split(".").map(parsePoint).filter((point) => point !== null);
   return {
     model: said.get("model") || null,
     classId: number("class", (value) => Number.isInteger(value) && value >= 0, null),
@@ -61,7 +59,7 @@ export function parse(fragment) {
     wall: number("wall", isSeed, freshWall()),
     sheets: number("sheets", (value) => Number.isInteger(value) && value >= 1 && value <= MAX_SHEETS, 1),
     picks: [...new Set(picks)].slice(0, MAX_PICKS),
-    open: number("open", isSeed, null),
+    open: parsePoint(said.get("open") ?? ""),
     moves: parseMoves(said.get("moves") ?? ""),
     radius: number("radius", (value) => value > 0 && value <= 1.5, BLANK.radius),
     plane: number("plane", isSeed, BLANK.plane),
@@ -95,11 +93,11 @@ export class History extends EventTarget {
     this.#become(view);
   }
 
-  /** Pick a seed, or put it back; false when there is no room. */
-  toggle(seed) {
+  /** Pick a point, or put it back; false when there is no room. */
+  toggle(point) {
     const { picks } = this.view;
-    if (!picks.includes(seed) && picks.length === MAX_PICKS) return false;
-    this.go({ picks: picks.includes(seed) ? picks.filter((pick) => pick !== seed) : [...picks, seed] }, { quietly: true });
+    if (!picks.includes(point) && picks.length === MAX_PICKS) return false;
+    this.go({ picks: picks.includes(point) ? picks.filter((pick) => pick !== point) : [...picks, point] }, { quietly: true });
     return true;
   }
 

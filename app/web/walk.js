@@ -3,8 +3,9 @@
 import { announce } from "./announcer.js";
 import { byId, make, save, settled } from "./dom.js";
 import { Film, parseNpy } from "./frames.js";
+import { drawPoints, orderOf, orderOfPoints, source } from "./orders.js";
+import { nameOf } from "./points.js";
 import { isAborted } from "./service.js";
-import { orderOf, source } from "./sheet.js";
 
 const STEPS = 30;
 const FPS = 30;
@@ -13,10 +14,12 @@ const MAX_FRAMES = 512;
 const MAX_PIXELS = 32 * 2 ** 20;
 const EXPORT_SIDE = 256;
 
-/** Shows the picks and the walk past them; `unpick` hears a seed, `clear` nothing, `fail` an error. */
+/** Shows the picks and the walk past them; `unpick` hears a point, `clear` nothing, `fail` an error. */
 export class Walk {
   #asking = null;
   #shown = "";
+  #points = [];
+  #drawn = [];
   #film = null;
   #playing = 0;
 
@@ -62,7 +65,7 @@ export class Walk {
     const any = view.picks.length > 0 && model !== null;
     this.element.hidden = !any;
     document.body.classList.toggle("walking", any);
-    const shown = any ? JSON.stringify(orderOf(model, view, view.picks)) : "";
+    const shown = any ? JSON.stringify([orderOf(model, view, []), view.picks]) : "";
     if (shown === this.#shown) return;
     this.#shown = shown;
     if (any) this.refresh();
@@ -70,12 +73,12 @@ export class Walk {
   }
 
   #order() {
-    const { picks } = this.view;
+    const points = this.#points;
     const { width, height } = this.model.image;
-    const segments = this.loop.checked ? picks.length : picks.length - 1;
+    const segments = this.loop.checked ? points.length : points.length - 1;
     const frames = Math.min(MAX_FRAMES, Math.floor(MAX_PIXELS / (width * height)));
     return {
-      ...orderOf(this.model, this.view, picks),
+      ...orderOfPoints(this.model, this.view, points, this.#drawn),
       steps: Math.max(1, Math.min(STEPS, Math.floor((frames - 1) / segments))),
       loop: this.loop.checked,
       easing: this.smooth.checked ? "smooth" : "linear",
@@ -96,13 +99,12 @@ export class Walk {
       this.stage.hidden = true;
     }
     try {
-      const thumbs = this.service.post("generate", { ...orderOf(model, view, view.picks), format: model.format }, { signal });
-      const film = walkable ? this.service.post("interpolate", this.#order(), { accept: "application/x-npy", signal }) : null;
-      // It is heard of below, unless the picks fail first.
-      film?.catch(() => {});
-      this.#line((await thumbs).images);
-      if (film === null) return;
-      this.#film = new Film(parseNpy(await (await film).arrayBuffer()));
+      this.#drawn = await drawPoints(this.service, model, view, view.picks, { signal });
+      this.#points = view.picks;
+      this.#line();
+      if (!walkable) return;
+      const film = await this.service.post("interpolate", this.#order(), { accept: "application/x-npy", signal });
+      this.#film = new Film(parseNpy(await film.arrayBuffer()));
       this.scrubber.max = this.#film.count - 1;
       this.canvas.classList.toggle("pixelated", model.pixelated);
       this.stage.hidden = false;
@@ -115,10 +117,10 @@ export class Walk {
     }
   }
 
-  #line(images) {
-    this.thumbs.replaceChildren(...images.map((image) =>
-      make("li", {}, make("button", { type: "button", "aria-label": `Unpick seed ${image.seed}`, title: `Seed ${image.seed}: unpick`, on: { click: () => this.unpick(image.seed) } },
-        make("img", { src: source(image), alt: "", class: this.model.pixelated ? "pixelated" : null })))));
+  #line() {
+    this.thumbs.replaceChildren(...this.#points.map((point, index) =>
+      make("li", {}, make("button", { type: "button", "aria-label": `Unpick ${nameOf(point)}`, title: `Unpick ${nameOf(point)}`, on: { click: () => this.unpick(point) } },
+        make("img", { src: source(this.#drawn[index]), alt: "", class: this.model.pixelated ? "pixelated" : null })))));
   }
 
   #draw() {
@@ -163,7 +165,7 @@ export class Walk {
   async #export() {
     const order = this.#order();
     const { width, height } = this.model.image;
-    const frames = order.steps * this.view.picks.length + 1;
+    const frames = order.steps * this.#points.length + 1;
     const most = Math.floor(Math.sqrt(MAX_PIXELS / (frames * width * height)));
     const scale = Math.max(1, Math.min(Math.round(EXPORT_SIDE / width), most, 16));
     const format = this.format.value;
