@@ -90,7 +90,7 @@ def _document(
     request_id: str, model: LiveModel, found: Inversion, changes: list[list[str]], *, png_level: int | None
 ) -> bytes:
     results = [
-        _result(index, inverse, changed, png_level)
+        result_of(index, inverse, changed, png_level=png_level)
         for index, (inverse, changed) in enumerate(zip(found.inverses, changes, strict=True))
     ]
     return orjson.dumps(
@@ -102,7 +102,8 @@ def _document(
     )
 
 
-def _result(index: int, inverse: Inverse, changes: list[str], png_level: int | None) -> dict[str, Any]:
+def result_of(index: int, inverse: Inverse, changes: Sequence[str], *, png_level: int | None) -> dict[str, Any]:
+    """One of the answer's `results`; `png_level` is None where its image was not asked for."""
     result: dict[str, Any] = {
         "index": index,
         "latent": inverse.latent.tolist(),

@@ -10,6 +10,7 @@ from app.cli.completion import completion
 from app.cli.generate import generate_files
 from app.cli.inspect import inspect
 from app.cli.interpolate import interpolate
+from app.cli.invert import invert_files
 from app.cli.score import score
 from app.cli.serve import serve
 from app.cli.verify import verify
@@ -34,5 +35,5 @@ def main() -> None:
     """Serve generative adversarial networks from verified ONNX bundles."""
 
 
-for command in (serve, generate_files, score, interpolate, inspect, verify, bench, completion):
+for command in (serve, generate_files, score, invert_files, interpolate, inspect, verify, bench, completion):
     main.add_command(command)

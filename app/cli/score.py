@@ -5,21 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 
-from app import imaging
+from app.cli.image_files import IMAGES, read_image, remark
 from app.cli.one_model import DEVICE, FOLDER, with_model
 from app.discrimination import discriminate
-from app.errors import RequestError
 from app.registry import LiveModel
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_MAX_PIXELS = 64 * 2**20
 
 
 @click.command()
 @click.argument("bundle", type=FOLDER)
-@click.argument("images", nargs=-1, required=True, type=_FILE)
+@IMAGES
 @click.option("--class-id", type=click.IntRange(0), help="What the images are meant to show; unset: not stated.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @DEVICE
@@ -27,21 +22,15 @@ def score(bundle: Path, images: Sequence[Path], *, class_id: int | None, as_json
     """Say how real IMAGES look to the discriminator of the bundle in folder BUNDLE, without a server."""
 
     async def work(model: LiveModel) -> None:
-        spec = model.manifest.image
+        classes = None if class_id is None else [class_id]
         for path in images:
-            try:
-                picture, opened = imaging.decode(path.read_bytes(), max_pixels=_MAX_PIXELS)
-            except RequestError as error:
-                raise click.ClickException(f"{path}: {error}") from None
-            pixels, fitted = imaging.fit(picture, height=spec.height, width=spec.width, channels=spec.channels)
-            classes = None if class_id is None else [class_id]
-            found = await discriminate(model, np.stack([pixels]), class_ids=classes, want_features=False, deadline=None)
-            verdict, changes = found.scores[0], opened + fitted
+            pixels, changes = read_image(path, model)
+            found = await discriminate(model, pixels, class_ids=classes, want_features=False, deadline=None)
+            verdict = found.scores[0]
             if as_json:
                 line = {"file": str(path), "logit": verdict.logit, "realness": verdict.realness, "changes": changes}
                 click.echo(json.dumps(line))
             else:
-                remark = f"  ({'; '.join(changes)})" if changes else ""
-                click.echo(f"{verdict.realness:.4f}  {path}{remark}")
+                click.echo(f"{verdict.realness:.4f}  {path}{remark(changes)}")
 
     with_model(bundle, device, work)

@@ -19,6 +19,7 @@ from ganserve_client.errors import (
     Unreachable,
 )
 from ganserve_client.generation import Generation, Grid, Image
+from ganserve_client.inverses import Inverse, Inverses
 from ganserve_client.models import ImageShape, Latent, LoadFailure, Model, Models, ModelVersions
 from ganserve_client.options import DrawOptions, GenerateOptions, InterpolateOptions
 from ganserve_client.scores import Score, Scores
@@ -41,6 +42,8 @@ __all__ = [
     "ImageShape",
     "InterpolateOptions",
     "InvalidRequest",
+    "Inverse",
+    "Inverses",
     "Latent",
     "LoadFailure",
     "Model",

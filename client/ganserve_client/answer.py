@@ -41,9 +41,9 @@ class Timings:
         return cls(queue=body["queue"], inference=body["inference"], encode=body["encode"])
 
 
-def file_of(body: Json) -> bytes:
-    """The file that a record holds as base64; empty where it holds none."""
-    text = body.get("data")
+def file_of(body: Json, name: str = "data") -> bytes:
+    """The file that a record holds as base64 under `name`; empty where it holds none."""
+    text = body.get(name)
     return b"" if text is None else base64.b64decode(text, validate=True)
 
 

@@ -13,6 +13,7 @@ from ganserve_client.animation import Animation
 from ganserve_client.arrays import read_array, require_numpy
 from ganserve_client.errors import UnexpectedAnswer
 from ganserve_client.generation import Generation
+from ganserve_client.inverses import Inverses
 from ganserve_client.models import Models, ModelVersions
 from ganserve_client.options import (
     DrawOptions,
@@ -128,17 +129,21 @@ def discriminate(
     include: Sequence[Literal["features"]],
 ) -> Call[Scores]:
     """POST /discriminate as a form. Raises OSError for a file that cannot be read, ValueError for no file at all."""
-    one = isinstance(images, bytes | str) or hasattr(images, "__fspath__")
-    files = [_part(file, index) for index, file in enumerate([images] if one else images)]  # type: ignore[arg-type]  # told apart above
-    if not files:
-        raise ValueError("discriminate needs an image")
-    form: dict[str, list[str]] = {"include": list(include)}
-    if model is not None:
-        form["model"] = [model]
-    if class_id is not None:
-        plain = class_id.tolist() if isinstance(class_id, Listed) else class_id
-        form["class_id"] = [str(item) for item in (plain if isinstance(plain, Sequence) else [plain])]
-    return Call("POST", "/discriminate", lambda answer: Scores.read(answer.json()), form=form, files=files)
+    fields = {"class_id": class_id, "model": model, "include": include}
+    return _upload("/discriminate", lambda answer: Scores.read(answer.json()), images, fields)
+
+
+def invert(
+    images: File | Iterable[File],
+    *,
+    class_id: int | Sequence[int] | Listed | None,
+    model: str | None,
+    budget: int | None,
+    include: Sequence[Literal["image"]],
+) -> Call[Inverses]:
+    """POST /invert as a form. Raises as `discriminate` does."""
+    fields = {"class_id": class_id, "model": model, "budget": budget, "include": include}
+    return _upload("/invert", lambda answer: Inverses.read(answer.json()), images, fields)
 
 
 def interpolate(options: InterpolateOptions) -> Call[Animation]:
@@ -168,6 +173,28 @@ def _draw(options: DrawOptions, accept: str, reader: Callable[[httpx.Response], 
     body = _given(options)
     # Fresh seeds are other seeds the next time; all else makes the same images again.
     return Call("POST", "/generate", reader, accept=accept, body=body, repeatable="n" not in body)
+
+
+def _upload(
+    path: str,
+    reader: Callable[[httpx.Response], T],
+    images: File | Iterable[File],
+    fields: Mapping[str, int | str | Sequence[int] | Sequence[str] | Listed | None],
+) -> Call[T]:
+    one = isinstance(images, bytes | str) or hasattr(images, "__fspath__")
+    files = [_part(file, index) for index, file in enumerate([images] if one else images)]  # type: ignore[arg-type]  # told apart above
+    if not files:
+        raise ValueError(f"{path} needs an image")
+    form = {name: _texts(value) for name, value in fields.items() if value is not None}
+    return Call("POST", path, reader, form=form, files=files)
+
+
+def _texts(value: int | str | Sequence[int] | Sequence[str] | Listed) -> list[str]:
+    """A field of a form, which comes once for each item of a list."""
+    plain = value.tolist() if isinstance(value, Listed) else value
+    if isinstance(plain, str) or not isinstance(plain, Sequence):
+        return [str(plain)]
+    return [str(item) for item in plain]
 
 
 def _given(options: Mapping[str, object]) -> dict[str, object]:

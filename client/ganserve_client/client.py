@@ -13,6 +13,7 @@ from ganserve_client.attempts import Clock
 from ganserve_client.calls import Call
 from ganserve_client.connection import connection
 from ganserve_client.generation import Generation
+from ganserve_client.inverses import Inverses
 from ganserve_client.models import Models, ModelVersions
 from ganserve_client.options import DrawOptions, File, GenerateOptions, InterpolateOptions, Listed, PictureFormat
 from ganserve_client.scores import Scores
@@ -108,6 +109,21 @@ class Client:
     ) -> Scores:
         """How real images look: PNG, JPEG or WebP files, as bytes or paths, one or many."""
         return self._call(calls.discriminate(images, class_id=class_id, model=model, include=include))
+
+    def invert(
+        self,
+        images: File | Iterable[File],
+        *,
+        class_id: int | Sequence[int] | Listed | None = None,
+        model: str | None = None,
+        budget: int | None = None,
+        include: Sequence[Literal["image"]] = (),
+    ) -> Inverses:
+        """The latents whose images come nearest to files, given as for `discriminate`.
+
+        `budget`, 0 to 2048, is how many candidates the search may look at for each image; None: what the service does.
+        """
+        return self._call(calls.invert(images, class_id=class_id, model=model, budget=budget, include=include))
 
     def interpolate(self, **options: Unpack[InterpolateOptions]) -> Animation:
         """A walk past the key frames that exactly one of `seeds`, `latents` and `n` names."""

@@ -4,7 +4,7 @@ ClientError
 ├── ApiError              the service answered with a failure; `status`, `code`, `detail`, `errors`, `request_id`
 │   ├── InvalidRequest    the request cannot be met as it is (400, 406, 413, 415, 422); `errors` says why
 │   ├── Unauthorized      no key, or a wrong one (401, 403)
-│   ├── NotFound          no such model, or it has no discriminator (404)
+│   ├── NotFound          no such model, or it has no discriminator or no encoder (404)
 │   ├── RateLimited       too many requests from this client (429); `retry_after_s`
 │   └── Unavailable       the service cannot take it now (503); `retry_after_s`
 └── NoAnswer              nothing that the service said; `request_id`
@@ -107,7 +107,7 @@ class Unauthorized(ApiError):  # noqa: N818 -- as above
 
 
 class NotFound(ApiError):  # noqa: N818 -- as above
-    """There is no such model or version, or it has no discriminator."""
+    """There is no such model or version, or it lacks the network that was asked for: `code` says which."""
 
 
 class RateLimited(ApiError):  # noqa: N818 -- as above

@@ -33,6 +33,7 @@ class Model(ModelRef):
 
     provider: str
     discriminator: bool
+    encoder: bool
     calibration: Mapping[str, Any] | None
     latent: Latent
     image: ImageShape
@@ -54,6 +55,7 @@ class Model(ModelRef):
             digest=body["digest"],
             provider=body["provider"],
             discriminator=body["discriminator"],
+            encoder=body["encoder"],
             calibration=body["calibration"],
             latent=Latent(latent["distribution"], latent["dim"]),
             image=ImageShape(image["height"], image["width"], image["channels"]),

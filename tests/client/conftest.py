@@ -51,7 +51,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A service behind a key, with bundles of every kind; `tiny` is the default."""
     folder = tmp_path_factory.mktemp("client")
     models = folder / "models"
-    write_bundle(models, name="tiny", version=1)
+    write_bundle(models, name="tiny", version=1, encoder=True)
     write_bundle(models, name="plain", conditional=False, truncation=False, channels=3, width=6)
     write_bundle(models, name="lone", discriminator=False)
     keys = folder / "keys"

@@ -185,6 +185,7 @@ def test_the_models_are_listed_with_what_they_can_do(asked: Asked) -> None:
     assert (tiny.classes, tiny.latent.dim, tiny.truncation) == (("zero", "one", "two"), DIM, True)
     assert (plain.classes, plain.image.channels, plain.truncation) == (None, 3, False)
     assert (tiny.discriminator, told["lone@1"].discriminator, tiny.card) == (True, False, None)
+    assert (tiny.encoder, plain.encoder) == (True, False)
 
 
 def test_a_model_comes_with_its_card(asked: Asked) -> None:
@@ -220,6 +221,9 @@ def test_without_the_key_there_is_nothing(ask: Ask, served: Served, key: str | N
         ("image", (2**32,), {"model": "tiny"}, (InvalidRequest, "invalid_request")),
         ("discriminate", (b"no picture",), {}, (InvalidRequest, "unsupported_media_type")),
         ("discriminate", (b"no picture",), {"model": "lone"}, (NotFound, "discriminator_unavailable")),
+        ("invert", (b"no picture",), {}, (InvalidRequest, "unsupported_media_type")),
+        ("invert", (b"no picture",), {"model": "plain"}, (NotFound, "encoder_unavailable")),
+        ("invert", (b"no picture",), {"budget": 2049}, (InvalidRequest, "invalid_request")),
     ],
 )
 def test_failures_are_named_for_what_a_caller_can_do(
@@ -249,14 +253,17 @@ def test_what_json_cannot_say_is_refused_before_it_is_sent(asked: Asked, value: 
         asked("generate", latents=[[value]])
 
 
-def test_no_image_is_refused_before_it_is_sent(asked: Asked) -> None:
-    with pytest.raises(ValueError, match="needs an image"):
-        asked("discriminate", [])
+@pytest.mark.parametrize("method", ["discriminate", "invert"])
+def test_no_image_is_refused_before_it_is_sent(asked: Asked, method: str) -> None:
+    with pytest.raises(ValueError, match=f"{method} needs an image"):
+        asked(method, [])
 
 
 def test_every_field_of_the_service_can_be_asked_for() -> None:
     assert set(get_type_hints(GenerateOptions)) == set(schemas.GenerateRequest.model_fields)
     assert set(get_type_hints(InterpolateOptions)) == set(schemas.InterpolateRequest.model_fields)
+    for method, body in ((Client.discriminate, schemas.DiscriminateRequest), (Client.invert, schemas.InvertRequest)):
+        assert set(inspect.signature(method).parameters) - {"self"} == set(body.model_fields)
 
 
 def test_both_clients_have_the_same_methods_with_the_same_parameters() -> None:
@@ -265,7 +272,7 @@ def test_both_clients_have_the_same_methods_with_the_same_parameters() -> None:
         return {name: str(inspect.signature(method)) for name, method in found if not name.startswith("_")}
 
     assert methods(Client) == methods(AsyncClient)
-    assert len(methods(Client)) == 12
+    assert len(methods(Client)) == 13
 
 
 def test_answers_cannot_be_changed(asked: Asked) -> None:

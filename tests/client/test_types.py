@@ -14,6 +14,7 @@ from ganserve_client import (
     Client,
     Generation,
     InvalidRequest,
+    Inverses,
     Models,
     ModelVersions,
     Scores,
@@ -34,6 +35,7 @@ def test_every_method_has_the_type_of_its_answer(served: Served, tmp_path: Path)
         path = tmp_path / "image.png"
         path.write_bytes(found.files[0])
         assert_type(client.discriminate([path, found.files[0]], include=["features"]), Scores)
+        assert_type(client.invert([path, found.files[0]], budget=8, include=["image"]), Inverses)
         assert_type(client.interpolate(n=2, steps=1, fps=12.5), Animation)
         assert_type(client.models(), Models)
         assert_type(client.model("tiny"), ModelVersions)

@@ -84,13 +84,14 @@ def test_the_python_of_the_quickstart_makes_the_image_that_curl_makes(host: str,
 
 
 def test_the_commands_that_need_no_server_run_as_shown(folder: Path) -> None:
-    for name in ("inspect", "generate", "score"):
+    for name in ("inspect", "generate", "score", "invert"):
         words = next(words for words in shown_commands("docs/quickstart.md") if words[:2] == ["ganserve", name])
         done = subprocess.run(
             [*GANSERVE, *words[1:]], cwd=folder, env=_environment(), capture_output=True, text=True, check=True
         )
         assert done.stdout
     assert len(list((folder / "sevens").glob("seed*.png"))) == 16
+    assert len(list((folder / "again").glob("seed*.png"))) == 2
 
 
 def _curl(words: list[str], host: str, folder: Path) -> bytes:
