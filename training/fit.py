@@ -16,6 +16,7 @@ from training.game import Game, new_game, pick_device
 from training.interrupt import Interrupt
 from training.loop import play
 from training.metrics.features import AnyExtractor
+from training.precision import emulates_bfloat16
 from training.provenance import git_commit
 from training.quality import QUALITY_FILE, QualityLog
 from training.report import METRICS_FILE, Reporter, forget_after
@@ -93,6 +94,8 @@ def _lead(  # noqa: PLR0917 -- the one caller hands on what it was given
 ) -> None:
     """Play, tell, measure and save."""
     config, commit = game.config, git_commit()
+    if config.precision == "bfloat16" and emulates_bfloat16(game.device):
+        console.print("bfloat16 is computed in software on this device, much slower than --precision float32 would be")
     run.mkdir(parents=True, exist_ok=True)
     (run / STOPPED_FILE).unlink(missing_ok=True)
     (run / CONFIG_FILE).write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")

@@ -20,6 +20,7 @@ from training.game import build_networks, new_game, to_floats
 from training.loop import play
 from training.losses import OBJECTIVES
 from training.networks import FAMILIES
+from training.precision import emulates_bfloat16, lacks_bfloat16
 
 
 def test_a_run_leaves_settings_metrics_samples_and_checkpoints(finished_run: Path) -> None:
@@ -204,6 +205,30 @@ def test_half_precision_plays_and_keeps_penalties_exact(digits: Split) -> None:
     assert half.d_loss == pytest.approx(whole.d_loss, rel=0.02)
     assert half.penalty == pytest.approx(whole.penalty, rel=0.1)
     assert half.d_loss != whole.d_loss
+
+
+def test_a_run_in_half_precision_says_so_where_the_device_has_no_instructions_for_it(
+    tmp_path: Path, digits: Split
+) -> None:
+    told = io.StringIO()
+    config = small_config(precision="bfloat16", kimg=0.02)
+    fit(config, digits, tmp_path / "run", resume=False, console=Console(file=told, width=200))
+    assert ("bfloat16 is computed in software" in told.getvalue()) == emulates_bfloat16(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "lacks"),
+    [
+        ({"avx2": True, "avx512_bf16": False, "amx_bf16": False}, True),
+        ({"avx2": True, "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"neon": True, "bf16": True}, False),
+        ({}, False),
+    ],
+)
+def test_half_precision_is_in_software_where_no_instruction_is_for_it(
+    capabilities: dict[str, object], *, lacks: bool
+) -> None:
+    assert lacks_bfloat16(capabilities) == lacks
 
 
 @pytest.mark.parametrize(
