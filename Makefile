@@ -18,7 +18,7 @@ RUNTIME ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 PRESET ?= dcgan
 DATA   ?= data/mnist
 OUT    ?= runs/mnist
-# What `make bench` runs: service, load, overload, soak, growth, profile, encoders, bare or gpu.
+# What `make bench` runs: service, load, overload, soak, growth, profile, encoders, bare, walks, first_wall or gpu.
 BENCH  ?= service
 # Further arguments for the command that serve, train, test or bench runs.
 ARGS   ?=

@@ -53,7 +53,7 @@ class Way:
 def main() -> None:
     """Invert, measure, print the table, keep it and draw the picture."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inversion", description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "mnist" / "2")
+    parser.add_argument("--bundle", type=Path, default=ROOT / "models" / "mnist" / "3")
     parser.add_argument("--data", type=Path, required=True, help="data set that the bundle was trained on")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--budget", type=int, nargs="*", default=[256], help="candidates of the search for each image")

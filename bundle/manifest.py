@@ -1,5 +1,6 @@
 """`manifest.json`: what a bundle says of itself."""
 
+import math
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
@@ -12,6 +13,10 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 DataType = Literal["float32", "int64", "uint8"]
 Precision = Literal["float32", "float16"]
+
+SCORE_BINS = 20
+"""Equal bins on [0, 1] that scores are counted in."""
+Shares = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=SCORE_BINS, max_length=SCORE_BINS)]
 
 
 class _Part(BaseModel):
@@ -92,16 +97,36 @@ class TruncationSpec(_Part):
         return self
 
 
+class ScoreHistogram(_Part):
+    """How the calibrated probability spreads over held-out real and over generated images, `n` of each.
+
+    Shares of them in 20 equal bins on [0, 1], from the lowest. No class was stated when they were scored.
+    """
+
+    real: Shares
+    generated: Shares
+    n: PositiveInt
+
+    @model_validator(mode="after")
+    def _shares_make_a_whole(self) -> Self:
+        for name, shares in (("real", self.real), ("generated", self.generated)):
+            if abs(math.fsum(shares) - 1) > 1e-6:
+                raise ValueError(f"the shares of {name} images sum to {math.fsum(shares):g}, not to 1")
+        return self
+
+
 class Calibration(_Part):
     """How the discriminator's logit was turned into a probability, fitted on `n` held-out images.
 
-    `expected_calibration_error` is measured on images that took no part in the fit.
+    `expected_calibration_error` and `scores` are measured on images that took no part in the fit; older bundles do not
+    tell their scores.
     """
 
     method: Literal["platt"]
     parameters: dict[str, float]
     expected_calibration_error: Annotated[float, Field(ge=0, le=1)]
     n: PositiveInt
+    scores: ScoreHistogram | None = None
 
 
 class TrainingRecord(_Part):

@@ -1,15 +1,15 @@
 """From D's logit to a probability that can be believed: Platt scaling on images that D never saw."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle import sample_latents
-from bundle.manifest import Calibration
+from bundle.manifest import SCORE_BINS, Calibration, ScoreHistogram
 from training.data import ImageSet
 from training.metrics.ranking import expected_calibration_error
-from training.players import CLASS_NOT_STATED, Players
+from training.players import CLASS_NOT_STATED, OnnxPlayers, Players
 
 FIRST_SEED = 2**31
 """Of the generated images that D is calibrated against: far from the seeds that samples and metrics use."""
@@ -36,15 +36,46 @@ class Calibrated:
     record: Calibration
 
 
-def calibrate(players: Players, held_out: ImageSet) -> Calibrated:
-    """Fit on every other held-out image against as many generated ones; measure the error on the rest."""
+@dataclass(frozen=True)
+class Trial:
+    """Held-out real images and as many generated ones: every other one is fitted on, the rest is measured.
+
+    Images are uint8 [n, height, width, channels], classes int64 [n], -1 where there are none.
+    """
+
+    real: NDArray[np.uint8]
+    generated: NDArray[np.uint8]
+    real_classes: NDArray[np.int64]
+    generated_classes: NDArray[np.int64]
+
+    def unlabelled(self) -> "Trial":
+        """The same images, with no class stated."""
+        nothing = np.full_like(self.real_classes, CLASS_NOT_STATED)
+        return replace(self, real_classes=nothing, generated_classes=nothing)
+
+    def measured(self) -> "Trial":
+        """Those that take no part in the fit."""
+        return Trial(self.real[1::2], self.generated[1::2], self.real_classes[1::2], self.generated_classes[1::2])
+
+
+def draw_trial(players: Players, held_out: ImageSet, *, first_seed: int = FIRST_SEED) -> Trial:
+    """The held-out images and as many of the seeds from `first_seed` on, all classes in turn."""
     count = len(held_out)
-    unlabelled = np.full(count, CLASS_NOT_STATED, dtype=np.int64)
+    nothing = np.full(count, CLASS_NOT_STATED, dtype=np.int64)
     # Every class twice in a row, since one of two images is fitted on and the other measured.
-    fake_classes = np.arange(count, dtype=np.int64) // 2 % len(players.classes) if players.classes else None
-    fake = players.images(sample_latents(players.latent, range(FIRST_SEED, FIRST_SEED + count)), fake_classes)
-    stated, error = _fit(players, held_out.images, fake, held_out.labels, fake_classes)
-    not_stated, not_stated_error = _fit(players, held_out.images, fake, unlabelled, unlabelled)
+    classes = np.arange(count, dtype=np.int64) // 2 % len(players.classes) if players.classes else None
+    return Trial(
+        real=held_out.images,
+        generated=players.images(sample_latents(players.latent, range(first_seed, first_seed + count)), classes),
+        real_classes=nothing if held_out.labels is None else held_out.labels,
+        generated_classes=nothing if classes is None else classes,
+    )
+
+
+def calibrate(players: Players, trial: Trial) -> Calibrated:
+    """Fit on every other image; measure the error on the rest. The record's scores are for the graph to tell."""
+    stated, error = _fit(players, trial)
+    not_stated, not_stated_error = _fit(players, trial.unlabelled())
     record = Calibration(
         method="platt",
         parameters={
@@ -54,25 +85,51 @@ def calibrate(players: Players, held_out: ImageSet) -> Calibrated:
             "intercept_class_not_stated": not_stated.intercept,
         },
         expected_calibration_error=max(error, not_stated_error),
-        n=2 * ((count + 1) // 2),
+        n=2 * ((len(trial.real) + 1) // 2),
     )
     return Calibrated(stated, not_stated, record)
 
 
-def _fit(
-    players: Players,
-    real: NDArray[np.uint8],
-    fake: NDArray[np.uint8],
-    real_classes: NDArray[np.int64] | None,
-    fake_classes: NDArray[np.int64] | None,
-) -> tuple[Platt, float]:
-    unlabelled = np.full(len(real), CLASS_NOT_STATED, dtype=np.int64)
-    real_logits = players.logits(real, unlabelled if real_classes is None else real_classes)
-    fake_logits = players.logits(fake, unlabelled if fake_classes is None else fake_classes)
-    platt = fit_platt(real_logits[::2], fake_logits[::2])
-    rest = platt(np.concatenate([real_logits[1::2], fake_logits[1::2]]))
-    truth = np.arange(len(rest)) < len(real_logits[1::2])
-    return platt, expected_calibration_error(rest, truth)
+def score_histogram(players: OnnxPlayers, trial: Trial) -> ScoreHistogram | None:
+    """How the graph's probability spreads over the images that were not fitted on; None where there are none.
+
+    No class is stated, as by a client who has an image and no more.
+    """
+    rest = trial.unlabelled().measured()
+    if not len(rest.real):
+        return None
+    return ScoreHistogram(
+        real=_shares(players.probabilities(rest.real, rest.real_classes)),
+        generated=_shares(players.probabilities(rest.generated, rest.generated_classes)),
+        n=len(rest.real),
+    )
+
+
+def stated_error(players: OnnxPlayers, trial: Trial) -> float:
+    """The expected calibration error of what the graph states, on the images that `calibrate` measures on."""
+    errors = []
+    for rest in (trial.measured(), trial.unlabelled().measured()):
+        real = players.probabilities(rest.real, rest.real_classes)
+        generated = players.probabilities(rest.generated, rest.generated_classes)
+        errors.append(_error(real, generated))
+    return max(errors)
+
+
+def _fit(players: Players, trial: Trial) -> tuple[Platt, float]:
+    real = players.logits(trial.real, trial.real_classes)
+    generated = players.logits(trial.generated, trial.generated_classes)
+    platt = fit_platt(real[::2], generated[::2])
+    return platt, _error(platt(real[1::2]), platt(generated[1::2]))
+
+
+def _error(real: NDArray[np.float64], generated: NDArray[np.float64]) -> float:
+    truth = np.arange(len(real) + len(generated)) < len(real)
+    return expected_calibration_error(np.concatenate([real, generated]), truth)
+
+
+def _shares(probability: NDArray[np.float64]) -> tuple[float, ...]:
+    counts, _ = np.histogram(probability, bins=SCORE_BINS, range=(0, 1))
+    return tuple(float(count) / len(probability) for count in counts)
 
 
 def fit_platt(real: NDArray[np.float64], fake: NDArray[np.float64]) -> Platt:

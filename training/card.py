@@ -1,9 +1,10 @@
 """The model card: what a person should know before they use the bundle."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from bundle import Manifest
-from bundle.manifest import Metric
+from bundle.manifest import Calibration, Metric
 from training.config import TrainingConfig
 from training.evaluate import Evaluation, Recognition
 
@@ -78,13 +79,7 @@ def measured(manifest: Manifest, evaluation: Evaluation, truncated: Recognition 
         real = "" if metric.floor is None else f"{metric.floor:.4g}"
         lines.append(f"| {name} | {metric.value:.4g} | {real} | {metric.n:,} | {_MEANING[name]} |")
     if manifest.calibration is not None:
-        error = manifest.calibration.expected_calibration_error
-        lines += [
-            "",
-            f"D's probability is calibrated (Platt) on {manifest.calibration.n:,} held-out real and generated images; "
-            f"its expected calibration error on as many others is {error:.3f}. It answers one question only: is this "
-            "image more like the training set or like this generator? It is no detector of fakes in general.",
-        ]
+        lines += ["", _calibrated(manifest.calibration)]
     rows = [found for found in (evaluation.recognition, truncated) if found is not None]
     if rows:
         names = rows[0].by_class
@@ -98,18 +93,41 @@ def measured(manifest: Manifest, evaluation: Evaluation, truncated: Recognition 
     return [*lines, "", *(f"Feature extractor: SHA-256 `{digest}`." for digest in extractors)]
 
 
-_ENCODER_HEADING = "## Encoder"
-
-
 def with_encoder(card: str, manifest: Manifest, metrics: Mapping[str, Metric], how: str) -> str:
     """The card of a bundle made that of the version that has an encoder, by its last section; `how` tells of E."""
-    first, _, rest = card.partition("\n")
-    kept = rest.split(f"\n{_ENCODER_HEADING}\n")[0].rstrip()
-    heading = f"# {manifest.name} {manifest.version}" if first.startswith(f"# {manifest.name} ") else first
-    lines = [heading, kept, "", _ENCODER_HEADING, "", how, "", "| metric | value | images | meaning |"]
-    lines.append("| --- | --- | --- | --- |")
+    lines = [how, "", "| metric | value | images | meaning |", "| --- | --- | --- | --- |"]
     lines += [f"| {name} | {metric.value:.4g} | {metric.n:,} | {_MEANING[name]} |" for name, metric in metrics.items()]
-    return "\n".join(lines) + "\n"
+    return _with_section(card, manifest, "Encoder", lines)
+
+
+NOT_CALIBRATED = "yes; its probability is not calibrated"
+CALIBRATED = "yes, calibrated"
+
+
+def with_calibration(card: str, manifest: Manifest, calibration: Calibration, dataset: str) -> str:
+    """The card of a bundle made that of the version calibrated on `dataset`, by its last section."""
+    before = re.compile(r"\n\nD's probability is calibrated \(Platt\)[^\n]*")
+    kept = before.sub("", card).replace(f"| discriminator | {NOT_CALIBRATED} |", f"| discriminator | {CALIBRATED} |")
+    how = f"By `gantrain calibrate`, on `{dataset}`. {_calibrated(calibration)}"
+    return _with_section(kept, manifest, "Calibration", [how])
+
+
+def _calibrated(calibration: Calibration) -> str:
+    """What a probability is worth, in one line."""
+    return (
+        f"D's probability is calibrated (Platt) on {calibration.n:,} held-out real and generated images; its expected "
+        f"calibration error on as many others is {calibration.expected_calibration_error:.3f}. It answers one question "
+        "only: is this image more like the training set or like this generator? It is no detector of fakes in general."
+    )
+
+
+def _with_section(card: str, manifest: Manifest, heading: str, lines: Sequence[str]) -> str:
+    """The card under the name of the manifest's version, its section of this heading replaced by a last one."""
+    first, _, rest = card.partition("\n")
+    title = f"# {manifest.name} {manifest.version}" if first.startswith(f"# {manifest.name} ") else first
+    parts = re.split(r"^(?=## )", rest, flags=re.MULTILINE)
+    kept = "".join(part for part in parts if part.partition("\n")[0] != f"## {heading}").rstrip()
+    return "\n".join([title, kept, "", f"## {heading}", "", *lines]) + "\n"
 
 
 def _changed(config: TrainingConfig) -> str:

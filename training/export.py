@@ -22,7 +22,7 @@ from bundle.manifest import (
     TruncationSpec,
     tensor,
 )
-from training.calibration import Calibrated, calibrate
+from training.calibration import Calibrated, calibrate, draw_trial, score_histogram
 from training.card import model_card
 from training.data import Split
 from training.errors import ConfigError
@@ -104,7 +104,7 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     files = {"generator.onnx": _export_generator(players, order.precision, say)}
     calibrated = None
     if order.discriminator:
-        calibrated = calibrate(players, split.held_out)
+        calibrated = calibrate(players, draw_trial(players, split.held_out))
         record = calibrated.record
         say(f"calibrated on {record.n} images, expected calibration error {record.expected_calibration_error:.3f}")
         files["discriminator.onnx"] = _export_discriminator(players, calibrated, split, say)
@@ -126,6 +126,10 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
         evaluation.metrics["feature_probe"] = feature_probe(exported, split)
     truncated = None if extractor is None else recognise(exported, extractor, truncation=CARD_TRUNCATION)
     manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
+    if calibrated is not None:
+        scores = score_histogram(exported, draw_trial(exported, split.held_out))
+        record = calibrated.record.model_copy(update={"scores": scores})
+        manifest = manifest.model_copy(update={"calibration": record})
     write_manifest(folder, manifest)
     save_png(sample_grid(exported.images, players.latent, players.classes), folder / "samples.png")
     (folder / "README.md").write_text(

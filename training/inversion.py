@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bundle import MANIFEST_FILE, Bundle, Manifest, read_bundle, sample_latents
+from bundle import Bundle, Manifest, read_bundle, sample_latents
 from bundle.manifest import EncoderSpec, Metric
 from training.card import with_encoder
 from training.data import ImageSet, Split
@@ -25,7 +25,7 @@ from training.graphs import (
 )
 from training.networks.encoder import Encoder
 from training.players import OnnxPlayers, TorchPlayers, open_session
-from training.publication import next_version, publish, write_manifest
+from training.publication import copy_files, next_version, publish, write_manifest
 
 ENCODER_FILE = "encoder.onnx"
 INVERSION_METRICS = ("inversion_error", "inversion_error_generated", "inversion_class_accuracy")
@@ -81,9 +81,11 @@ def fit_encoder(
         f"{course.seed}. It finds z{' and the class' if players.classes else ''} of an image; a service refines them."
     )
 
+    replaced = {bundle.manifest.encoder.file} if bundle.manifest.encoder else set()
+
     def write(folder: Path, version: int) -> None:
         manifest = with_spec(bundle.manifest, version, graph, metrics)
-        _copy(bundle, folder)
+        copy_files(bundle, folder, without={ENCODER_FILE, *replaced})
         (folder / ENCODER_FILE).write_bytes(graph)
         card = folder / "README.md"
         if card.is_file():
@@ -167,17 +169,3 @@ def _require_same(bundle: Bundle, run: TorchPlayers) -> None:
     made = run.images(sample_latents(run.latent, golden.seeds), class_ids)
     if int(np.abs(made.astype(np.int16) - bundle.golden.astype(np.int16)).max()) > golden.tolerance:
         raise other
-
-
-def _copy(bundle: Bundle, folder: Path) -> None:
-    """What the bundle's manifest names, as it was verified, and the plain files that lie beside it for people."""
-    manifest = bundle.manifest
-    verified = {manifest.generator.file: bundle.generator}
-    if manifest.discriminator is not None and bundle.discriminator is not None:
-        verified[manifest.discriminator.file] = bundle.discriminator
-    for file, data in verified.items():
-        (folder / file).write_bytes(data)
-    left = {MANIFEST_FILE, ENCODER_FILE} | ({manifest.encoder.file} if manifest.encoder else set())
-    for path in bundle.path.iterdir():
-        if path.name not in verified.keys() | left and path.is_file() and not path.is_symlink():
-            (folder / path.name).write_bytes(path.read_bytes())

@@ -146,6 +146,10 @@ class OnnxPlayers:
         """See Players."""
         return self._score("logit", images, class_ids)
 
+    def probabilities(self, images: NDArray[np.uint8], class_ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What the graph states of each image, float64 [n] in [0, 1]; as `logits`."""
+        return self._score("probability", images, class_ids)
+
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """See Players."""
         return self._score("features", images, np.full(len(images), CLASS_NOT_STATED, dtype=np.int64))

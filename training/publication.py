@@ -4,13 +4,13 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle import MANIFEST_FILE, Manifest, read_bundle, sample_latents
+from bundle import MANIFEST_FILE, Bundle, Manifest, read_bundle, sample_latents
 from training.errors import ConfigError, ExportError
 from training.players import OnnxPlayers
 
@@ -65,8 +65,26 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         del fields["generator"]["precision"]
     if manifest.encoder is None:  # for the same readers
         del fields["encoder"]
+    if manifest.calibration is not None and manifest.calibration.scores is None:  # for the same readers
+        del fields["calibration"]["scores"]
     document = json.dumps(fields, indent=2, ensure_ascii=False)
     (folder / MANIFEST_FILE).write_text(document + "\n", encoding="utf-8")
+
+
+def copy_files(bundle: Bundle, folder: Path, *, without: Collection[str]) -> None:
+    """Copy what the bundle's manifest names, as it was verified, and the plain files that lie beside it for people.
+
+    The manifest itself and the files called in `without` are left out.
+    """
+    manifest = bundle.manifest
+    verified = {manifest.generator.file: bundle.generator}
+    if manifest.discriminator is not None and bundle.discriminator is not None:
+        verified[manifest.discriminator.file] = bundle.discriminator
+    if manifest.encoder is not None and bundle.encoder is not None:
+        verified[manifest.encoder.file] = bundle.encoder
+    beside = {path.name for path in bundle.path.iterdir() if path.is_file() and not path.is_symlink()}
+    for file in (beside | verified.keys()) - {MANIFEST_FILE, *without}:
+        (folder / file).write_bytes(verified[file] if file in verified else (bundle.path / file).read_bytes())
 
 
 def _require_golden(folder: Path) -> None:

@@ -11,6 +11,11 @@ _MODEL = {"name": "mnist", "version": 1, "digest": "5b1c6f0e" * 8}
 _ID = "0b9f8d4c2e6a4f1d8c7b5a3e9d2f1c40"
 _TIMINGS = {"queue": 0.02, "inference": 1.31, "encode": 0.18}
 _PROVIDER = "CPUExecutionProvider"
+_SCORES = {
+    "real": [0.0] * 6 + [0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.13, 0.13, 0.12, 0.1, 0.06, 0.03, 0.0],
+    "generated": [0.0, 0.03, 0.06, 0.1, 0.12, 0.13, 0.13, 0.12, 0.1, 0.08, 0.06, 0.04, 0.02, 0.01] + [0.0] * 6,
+    "n": 5000,
+}
 _DESCRIBED: Mapping[str, Any] = {
     **_MODEL,
     "provider": _PROVIDER,
@@ -21,6 +26,7 @@ _DESCRIBED: Mapping[str, Any] = {
         "parameters": {"slope": 1.1, "intercept": -0.2},
         "expected_calibration_error": 0.02,
         "n": 10000,
+        "scores": _SCORES,
     },
     "latent": {"distribution": "normal", "dim": 100, "sampler": "numpy.RandomState"},
     "image": {"height": 28, "width": 28, "channels": 1},

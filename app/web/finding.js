@@ -26,7 +26,7 @@ export class Finding {
     for (const [button, point] of this.#pickers) {
       const picked = picks.includes(point);
       button.setAttribute("aria-pressed", String(picked));
-      button.textContent = picked ? "Unpick" : "Pick for a walk";
+      button.textContent = picked ? "Unpick" : "Pick it";
     }
   }
 

@@ -30,7 +30,7 @@ export function reference({ real, generated, n }, marks) {
   };
   const told = `Realness of ${n.toLocaleString("en")} held-out real images, half of them below ${middle(real)}, and of as many generated ones, half below ${middle(generated)}`;
   const steps = real.map((share, bin) => `H${bin * STEP}V${HEIGHT - (share / most) * (HEIGHT - 12)}H${(bin + 1) * STEP}`).join("");
-  return figure(told, [bars(generated, most), draw("path", { d: `M0 ${HEIGHT}${steps}V${HEIGHT}`, class: "outline" })], marks,
+  return figure(told, [...bars(generated, most), draw("path", { d: `M0 ${HEIGHT}${steps}V${HEIGHT}`, class: "outline" })], marks,
     make("p", { class: "legend" }, make("span", { class: "of-real" }, "real"), make("span", { class: "of-generated" }, "generated")));
 }
 

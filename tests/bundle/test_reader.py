@@ -74,6 +74,43 @@ def test_a_manifest_from_before_there_were_encoders_is_read(folder: Path) -> Non
     assert bundle.manifest.encoder is None
 
 
+def test_a_calibration_may_tell_how_its_scores_spread(tmp_path: Path) -> None:
+    calibration = read_bundle(write_bundle(tmp_path, scores=True)).manifest.calibration
+    assert calibration is not None
+    assert calibration.scores is not None
+    assert (len(calibration.scores.real), calibration.scores.generated[19], calibration.scores.n) == (20, 0.05, 40)
+
+
+def test_a_manifest_from_before_there_were_scores_is_read(folder: Path) -> None:
+    calibration = _manifest(folder)["calibration"]
+    assert calibration.pop("scores") is None
+    edit_manifest(folder, calibration=calibration)
+    found = read_bundle(folder).manifest.calibration
+    assert found is not None
+    assert found.scores is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        pytest.param({"real": [0.1] * 10}, "at least 20", id="too few bins"),
+        pytest.param({"generated": [0.04] * 25}, "at most 20", id="too many bins"),
+        pytest.param({"generated": [0.06] * 20}, "the shares of generated images sum to 1.2", id="more than all"),
+        pytest.param({"real": [0.0] * 20}, "the shares of real images sum to 0", id="nothing"),
+        pytest.param({"real": [-0.05, 0.15, *[0.05] * 18]}, "greater than or equal to 0", id="a negative share"),
+        pytest.param({"n": 0}, "greater than 0", id="of no image"),
+    ],
+)
+def test_scores_that_are_no_distribution_are_refused(
+    tmp_path: Path, changes: dict[str, object], complaint: str
+) -> None:
+    folder = write_bundle(tmp_path, scores=True)
+    calibration = _manifest(folder)["calibration"]
+    edit_manifest(folder, calibration={**calibration, "scores": {**calibration["scores"], **changes}})
+    with pytest.raises(ManifestError, match=complaint):
+        read_bundle(folder)
+
+
 @pytest.mark.parametrize(
     ("where", "tensors"),
     [

@@ -115,7 +115,7 @@ def test_an_open_image_says_how_it_was_made_and_the_lines_say_the_same(
     details.get_by_text("Make it again").click()
     curl = details.get_by_label("curl command").text_content()
     body = json.loads(curl.split("-d '")[1].split("'")[0])
-    assert body == {"model": "mnist@2", "class_id": 5, "truncation": 1, "seed": 42}
+    assert body == {"model": "mnist@3", "class_id": 5, "truncation": 1, "seed": 42}
     compile(details.get_by_label("Python program").text_content(), "shown", "exec")
     with page.expect_download() as download:
         details.get_by_role("button", name="Download PNG").click()
@@ -214,6 +214,13 @@ def test_a_chosen_file_is_scored_and_stands_among_the_wall(served: Running, visi
     scoring.get_by_text(re.compile(r"Realness 0\.\d\d, above \d+ % of this wall")).wait_for()
     assert "resized 40x30 to 28x28" in scoring.text_content()
     assert scoring.get_by_role("img", name=re.compile("Realness of this wall.s 64 images")).is_visible()
+    known = scoring.get_by_role("img", name=re.compile("Realness of 5,000 held-out real images"))
+    assert known.locator(".bar").count() == 20
+    assert known.locator(".mark").count() == 1
+    # Held-out images were scored without stating what they show.
+    scoring.get_by_label("It shows").select_option("3")
+    known.wait_for(state="detached")
+    scoring.get_by_text(re.compile(r"above \d+ % of this wall")).wait_for()
     scoring.locator("#file").set_input_files({**file, "name": "a.txt", "mimeType": "text/plain"})
     scoring.get_by_text("That is no PNG, JPEG or WebP.").wait_for()
     assert opened.errors == []
@@ -264,7 +271,7 @@ def test_an_own_digit_is_found_opened_and_walked_from(
     page.get_by_role("heading", name="1 step from your image").wait_for()
     page.go_back()
     page.get_by_role("heading", name="Your image").wait_for()
-    found.get_by_role("button", name="Pick for a walk").click()
+    found.get_by_role("button", name="Pick it").click()
     found.get_by_role("button", name="Unpick").wait_for()
     page.locator(".frame").nth(5).press("p")
     walk = page.get_by_role("region", name="Walk")
@@ -313,7 +320,7 @@ def test_a_link_reproduces_the_view(served: Running, visit: Open) -> None:
 def test_a_name_without_a_version_is_the_newest(served: Running, visit: Open) -> None:
     opened = visit(f"{served.url}/#model=mnist&wall=0")
     opened.wait_for_wall()
-    assert opened.page.get_by_label("Model").input_value() == "mnist@2"
+    assert opened.page.get_by_label("Model").input_value() == "mnist@3"
 
 
 def test_a_model_without_a_discriminator_classes_and_truncation_shows_none_and_says_why(

@@ -20,6 +20,7 @@ from bundle.manifest import (
     Golden,
     ImageSpec,
     LatentSpec,
+    ScoreHistogram,
     TensorSpec,
     TrainingRecord,
     TruncationSpec,
@@ -43,6 +44,7 @@ def write_bundle(
     truncation: bool = True,
     discriminator: bool = True,
     encoder: bool = False,
+    scores: bool = False,
     height: int = 8,
     width: int = 8,
     channels: Literal[1, 3] = 1,
@@ -99,7 +101,7 @@ def write_bundle(
             "image": ImageSpec(height=height, width=width, channels=channels),
             "classes": CLASSES if conditional else None,
             "truncation": TruncationSpec(supported=truncation, kind="scale_z" if truncation else None),
-            "calibration": _CALIBRATION if discriminator else None,
+            "calibration": _calibration(scores=scores) if discriminator else None,
             "golden": Golden(
                 file="golden.npy",
                 sha256=_sha256(golden),
@@ -141,9 +143,14 @@ def expected_pixels(folder: Path, seed: int, class_id: int | None = None, trunca
     return np.asarray(flat.clip(0, 255).astype(np.uint8).reshape(spec.height, spec.width, spec.channels))
 
 
-_CALIBRATION = Calibration(
-    method="platt", parameters={"slope": 1.0, "intercept": 0.0}, expected_calibration_error=0.0, n=2
-)
+def _calibration(*, scores: bool) -> Calibration:
+    return Calibration(
+        method="platt",
+        parameters={"slope": 1.0, "intercept": 0.0},
+        expected_calibration_error=0.0,
+        n=2,
+        scores=ScoreHistogram(real=(0.0,) * 10 + (0.1,) * 10, generated=(0.05,) * 20, n=40) if scores else None,
+    )
 
 
 def _generator(

@@ -26,7 +26,7 @@ from training.metrics.features import Extractor, load_extractor, shipped_extract
 from training.networks import FAMILIES
 from training.networks.dcgan import DcganDiscriminator
 from training.players import OnnxPlayers, TorchPlayers
-from training.publication import HALF_TOLERANCE
+from training.publication import HALF_TOLERANCE, write_manifest
 
 
 def _silent(line: str) -> None:
@@ -109,6 +109,31 @@ def test_the_stated_probability_is_the_calibrated_logit(exported: Path, digits: 
         logit, probability = players._discriminator.run(["logit", "probability"], feed)
         expected = 1 / (1 + np.exp(-(line[f"slope{suffix}"] * logit + line[f"intercept{suffix}"])))
         assert np.allclose(probability, expected, atol=1e-6)
+
+
+def test_the_manifest_tells_how_the_probability_spreads(exported: Path, digits: Split) -> None:
+    players, count = OnnxPlayers(exported), len(digits.held_out)
+    assert players.manifest.calibration is not None
+    scores = players.manifest.calibration.scores
+    assert scores is not None
+    made = players.images(sample_latents(players.latent, range(2**31, 2**31 + count)), np.arange(count) // 2 % 10)
+    for images, shares in ((digits.held_out.images, scores.real), (made, scores.generated)):
+        rest = images[1::2]
+        stated = players.probabilities(rest, np.full(len(rest), -1))
+        assert scores.n == len(rest)
+        assert sum(shares[:10]) == pytest.approx((stated < 0.5).mean())
+
+
+def test_a_calibration_that_tells_no_scores_is_written_as_it_was_before_there_were_any(
+    tmp_path: Path, exported: Path
+) -> None:
+    manifest = read_bundle(exported).manifest
+    assert manifest.calibration is not None
+    silent = manifest.calibration.model_copy(update={"scores": None})
+    write_manifest(tmp_path, manifest.model_copy(update={"calibration": silent}))
+    spoken, unspoken = (json.loads((folder / "manifest.json").read_text()) for folder in (exported, tmp_path))
+    assert spoken["calibration"].pop("scores")["n"] > 0
+    assert spoken == unspoken
 
 
 def test_versions_count_up_and_are_never_overwritten(

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bundle import LatentSpec
-from training.calibration import calibrate, fit_platt
+from training.calibration import calibrate, draw_trial, fit_platt
 from training.data import ImageSet
 from training.metrics.fid import frechet_distance
 from training.metrics.ranking import expected_calibration_error, roc_auc
@@ -75,5 +75,6 @@ class _ClassScores:
 def test_calibration_is_measured_on_the_classes_that_it_was_fitted_on() -> None:
     images = (1 + np.arange(4000) // 2 % 2).astype(np.uint8).reshape(-1, 1, 1, 1)
     labels = np.arange(4000) // 2 % 2
-    record = calibrate(_ClassScores(), ImageSet("scores", images, labels, ("a", "b"))).record
+    players = _ClassScores()
+    record = calibrate(players, draw_trial(players, ImageSet("scores", images, labels, ("a", "b")))).record
     assert record.expected_calibration_error < 0.01

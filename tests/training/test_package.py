@@ -525,6 +525,7 @@ def test_with_data_the_discriminator_is_calibrated_and_the_bundle_measured(tmp_p
     assert manifest.training.dataset == "digits"
     assert manifest.metrics.keys() == {"auc_real_against_noise", "auc_real_against_generated"}
     assert manifest.calibration is not None
+    assert manifest.calibration.scores is not None
     line = manifest.calibration.parameters
     players = OnnxPlayers(folder)
     images = players.images(sample_latents(players.latent, range(4)), None)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from bundle import BundleError
+from training.cli.calibrate import calibrate
 from training.cli.data import data
 from training.cli.demo import demo
 from training.cli.doctor import doctor
@@ -35,5 +36,5 @@ def main() -> None:
     """Train a GAN, measure it, and export it as a model bundle for ganserve."""
 
 
-for _command in (fit, doctor, evaluate, export, package, fit_extractor, fit_encoder, data, demo):
+for _command in (fit, doctor, evaluate, export, package, fit_extractor, fit_encoder, calibrate, data, demo):
     main.add_command(_command)

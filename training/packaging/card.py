@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from bundle import Manifest
-from training.card import measured
+from training.card import CALIBRATED, NOT_CALIBRATED, measured
 from training.evaluate import Evaluation, Recognition
 
 
@@ -23,7 +23,7 @@ def package_card(
     classes = ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes or ())) or "none"
     discriminator = "no"
     if manifest.discriminator is not None:
-        discriminator = "yes, calibrated" if manifest.calibration else "yes; its probability is not calibrated"
+        discriminator = CALIBRATED if manifest.calibration else NOT_CALIBRATED
     lines = [
         f"# {manifest.name} {manifest.version}",
         "",

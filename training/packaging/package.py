@@ -19,7 +19,7 @@ from bundle.manifest import (
     TruncationSpec,
     tensor,
 )
-from training.calibration import Calibrated, calibrate
+from training.calibration import Calibrated, calibrate, draw_trial, score_histogram
 from training.data import Split
 from training.errors import ConfigError
 from training.evaluate import Evaluation, Recognition, evaluate, recognise
@@ -146,11 +146,15 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
         files["discriminator.onnx"] = judge.graph(UNCALIBRATED, UNCALIBRATED)
     manifest = _put(folder, files, parts, order, version, split, None)
     if judge is not None and split is not None:
-        calibrated = calibrate(OnnxPlayers(folder), split.held_out)
+        players = OnnxPlayers(folder)
+        trial = draw_trial(players, split.held_out)
+        calibrated = calibrate(players, trial)
         record = calibrated.record
         say(f"calibrated on {record.n} images, expected calibration error {record.expected_calibration_error:.3f}")
         files["discriminator.onnx"] = judge.graph(calibrated.stated, calibrated.not_stated)
         manifest = _put(folder, files, parts, order, version, split, calibrated)
+        record = record.model_copy(update={"scores": score_histogram(OnnxPlayers(folder), trial)})
+        manifest = manifest.model_copy(update={"calibration": record})
     players = OnnxPlayers(folder)
     evaluation, truncated = Evaluation({}), None
     if split is not None:

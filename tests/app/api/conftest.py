@@ -17,7 +17,7 @@ Serve = Callable[..., AppClient]
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bundles of every kind; `tiny`, in two versions, is the default."""
     folder = tmp_path_factory.mktemp("models")
-    write_bundle(folder, name="tiny", version=1)
+    write_bundle(folder, name="tiny", version=1, scores=True)
     write_bundle(folder, name="tiny", version=2, seed=1)
     write_bundle(folder, name="plain", conditional=False, truncation=False, channels=3, width=6)
     write_bundle(folder, name="lone", discriminator=False)

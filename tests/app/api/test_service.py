@@ -38,6 +38,18 @@ def test_one_version_of_a_model_can_be_asked_for(client: AppClient) -> None:
     assert [version.version for version in found.versions] == [1]
 
 
+def test_a_calibration_tells_how_its_scores_spread_where_the_bundle_does(client: AppClient) -> None:
+    with_scores, without = (
+        ModelResponse.model_validate(client.get(f"/models/{name}").json()).versions[0].calibration
+        for name in ("tiny@1", "tiny@2")
+    )
+    assert with_scores is not None
+    assert with_scores.scores is not None
+    assert (with_scores.scores.real[10], with_scores.scores.n) == (0.1, 40)
+    assert without is not None
+    assert without.scores is None
+
+
 def test_a_discriminator_that_is_switched_off_is_not_listed(serve: Serve) -> None:
     found = ModelsResponse.model_validate(serve(discriminator=False).get("/models").json())
     assert not any(model.discriminator for model in found.models)
