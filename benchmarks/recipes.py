@@ -107,7 +107,9 @@ def main() -> None:
             folder = chosen.runs / kept.data / f"{preset}-{seed}-{chosen.kimg:g}"
             flags = ["--seed", str(seed), "--threads", str(chosen.threads), "--precision", chosen.precision]
             _fit(folder, chosen.data, preset, flags, kimg=chosen.kimg)
-            kept.runs.append(_measure(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg, precision=chosen.precision))
+            kept.runs.append(
+                _measure(folder, chosen.data, preset, seed=seed, kimg=chosen.kimg, precision=chosen.precision)
+            )
             kept.write(chosen.out)
     if chosen.speeds:
         presets = sorted({run.preset for run in kept.runs})
