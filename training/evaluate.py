@@ -41,7 +41,7 @@ class Evaluation:
     recognition: Recognition | None = None
 
 
-def open_players(path: Path) -> Players:
+def open_players(path: Path) -> OnnxPlayers | TorchPlayers:
     """The players in `path`: a bundle where there is a manifest, a run's folder or a checkpoint otherwise."""
     return OnnxPlayers(path) if (path / MANIFEST_FILE).is_file() else TorchPlayers(path)
 

@@ -47,8 +47,10 @@ def test_from_data_to_a_bundle_by_commands_alone(tmp_path: Path) -> None:
     )
     figures = json.loads(measured.stdout)
     assert figures["metrics"]["conditional_accuracy"]["n"] == 40
-    table = runner.invoke(main, ["evaluate", run, "--data", str(DIGITS), "--images", "40"])
+    table = runner.invoke(main, ["evaluate", run, "--images", "40"])  # against the run's own data
     assert "auc_real_against_noise" in table.output
+    refused = runner.invoke(main, ["evaluate", bundle, "--images", "40"])
+    assert "--data says where the images are; the bundle was trained on digits" in refused.output
 
 
 def test_a_preset_named_after_a_published_set_finds_its_data_and_a_place_for_the_run(

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import click
 
-from training.cli.measuring import load_like
+from training.cli.measuring import data_of, load_like
 from training.cli.reading import DATA_HELP
-from training.data.published import PUBLISHED
-from training.errors import ConfigError
 
 
 @click.command()
@@ -38,14 +36,11 @@ def calibrate(
     from training.recalibration import recalibrate  # noqa: PLC0415
 
     manifest = read_bundle(bundle).manifest
-    dataset = manifest.training.dataset
-    if data is None and dataset not in PUBLISHED:
-        raise ConfigError(f"--data says where the images are; the bundle was trained on {dataset}")
     shape = (manifest.image.height, manifest.image.width, manifest.image.channels)
     target = recalibrate(
         bundle,
         out,
-        load_like(data or Path("data", dataset), shape),
+        load_like(data or data_of(manifest), shape),
         images=images,
         first_seed=FIRST_SEED if seed is None else seed,
         threads=threads,

@@ -7,14 +7,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from training.cli.measuring import EXTRACTOR, extractor_for, load_like
+from training.cli.measuring import EXTRACTOR, data_of, extractor_for, load_like
 from training.cli.reading import DATA_HELP
 from training.errors import ConfigError
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), required=True, help=DATA_HELP)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help=f"{DATA_HELP} Default: the run's own, or data/ and the name of the bundle's set, if that is published.",
+)
 @click.option("--images", type=click.IntRange(min=20), default=10_000, show_default=True, help="Images to generate.")
 @click.option("--truncation", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Truncation psi.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -37,7 +42,7 @@ from training.errors import ConfigError
 def evaluate(
     *,
     path: Path,
-    data: Path,
+    data: Path | None,
     images: int,
     truncation: float,
     as_json: bool,
@@ -54,10 +59,13 @@ def evaluate(
     from training.evaluate import open_players  # noqa: PLC0415
     from training.game import pick_device  # noqa: PLC0415
     from training.metrics.inception import Inception  # noqa: PLC0415
+    from training.players import OnnxPlayers  # noqa: PLC0415
     from training.report import save_png  # noqa: PLC0415
 
     inception = None if inception_weights is None else Inception(inception_weights, device=pick_device("auto"))
     players = open_players(path)
+    if data is None:
+        data = data_of(players.manifest) if isinstance(players, OnnxPlayers) else players.config.data
     split = load_like(data, players.shape)
     measured_by = extractor_for(extractor, split)
     result = measure(players, split, measured_by, images=images, truncation=truncation)

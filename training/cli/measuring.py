@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 from training.cli.reading import read
+from training.data.published import PUBLISHED
+from training.errors import ConfigError
 
 if TYPE_CHECKING:
+    from bundle import Manifest
     from training.data import Split
     from training.metrics.features import AnyExtractor
 
@@ -17,6 +20,17 @@ EXTRACTOR = click.option(
     default=None,
     help="Feature extractor file; by default the one shipped for this data set, if there is one.",
 )
+
+
+def data_of(manifest: "Manifest") -> Path:
+    """Where the data set of a bundle lies unless `--data` says otherwise: in data/, if it is a published one.
+
+    Raises ConfigError for another one.
+    """
+    dataset = manifest.training.dataset
+    if dataset not in PUBLISHED:
+        raise ConfigError(f"--data says where the images are; the bundle was trained on {dataset}")
+    return Path("data", dataset)
 
 
 def load_like(data: Path, shape: tuple[int, int, int]) -> "Split":
