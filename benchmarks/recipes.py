@@ -155,7 +155,7 @@ def _lines(path: Path) -> list[dict[str, float]]:
 
 
 def _speeds(
-    presets: Sequence[str], data: Path, *, threads: int, precision: str, turns: int = 3, steps: int = 20
+    presets: Sequence[str], data: Path, *, threads: int, precision: str, turns: int = 3, steps: int = 10
 ) -> dict[str, float]:
     """Images a second of each preset's loop, the median of turns that they take one after another."""
     torch.set_num_threads(threads)

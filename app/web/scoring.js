@@ -41,7 +41,7 @@ export class Scoring {
     this.#wallOf = wallOf;
     this.#wall = null;
     if (another) {
-      this.#results = [];
+      this.#keep([]);
       this.#failure = "";
       this.#build();
     }
@@ -95,9 +95,7 @@ export class Scoring {
     try {
       const scored = this.#scores ? await this.#ask(files) : files.map(() => ({}));
       if (model !== this.#model) return;
-      for (const { url } of this.#results) URL.revokeObjectURL(url);
-      this.finding.clear();
-      this.#results = scored.map((result, index) => ({ ...result, file: files[index], url: URL.createObjectURL(files[index]), found: null }));
+      this.#keep(scored.map((result, index) => ({ ...result, file: files[index], url: URL.createObjectURL(files[index]), found: null })));
       if (this.#scores) announce(scored.map((result) => `Realness ${result.realness.toFixed(2)}`).join(", "));
       this.#render();
       if (this.#scores) await this.#compare();
@@ -105,6 +103,13 @@ export class Scoring {
       this.#failure = error.message;
       this.#render();
     }
+  }
+
+  /** Have these results in place of the ones before. */
+  #keep(results) {
+    for (const { url } of this.#results) URL.revokeObjectURL(url);
+    this.finding.clear();
+    this.#results = results;
   }
 
   async #ask(files) {
