@@ -1,5 +1,6 @@
 """The playground for those who cannot see it, or use no mouse."""
 
+import re
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ def everything(served: Running, visit: Open, **options: Any) -> Opened:  # noqa:
     opened.page.locator(".cell img[src]").nth(24).wait_for()
     if not options.get("is_mobile"):
         opened.page.get_by_role("button", name="Score this wall").click()
-        opened.page.locator(".histogram").wait_for()
+        opened.page.get_by_role("img", name=re.compile("Realness of this wall")).wait_for()
     return opened
 
 
