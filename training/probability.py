@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from training.calibration import Platt
 from training.errors import ExportError
-from training.packaging.source import every_graph
-from training.packaging.wiring import Wiring, maker
 from training.players import open_session
+from training.wiring import Wiring, every_graph, maker
 
 TOLERANCE = 1e-6
 """The graph's sigmoid may differ from NumPy's by this much, which is float32's rounding."""

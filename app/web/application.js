@@ -8,7 +8,7 @@ import { byId, make, settled } from "./dom.js";
 import { Finding } from "./finding.js";
 import { answerForKeys } from "./key_dialog.js";
 import { listModels, ModelField } from "./models.js";
-import { nameOf, suits } from "./points.js";
+import { suits, titleOf } from "./points.js";
 import { Scoring } from "./scoring.js";
 import { isSeed } from "./seeds.js";
 import { Service } from "./service.js";
@@ -125,8 +125,7 @@ function pick(point) {
     announce("Twelve picks are as many as a walk takes.");
     return;
   }
-  const name = nameOf(point);
-  announce(`${name[0].toUpperCase()}${name.slice(1)} ${visited.view.picks.includes(point) ? "picked" : "put back"}.`);
+  announce(`${titleOf(point)} ${visited.view.picks.includes(point) ? "picked" : "put back"}.`);
 }
 
 function close() {

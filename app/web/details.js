@@ -6,7 +6,7 @@ import { gauge } from "./gauge.js";
 import { follow } from "./latents.js";
 import { Neighbourhood } from "./neighbourhood.js";
 import { orderOf, orderOfPoint, source } from "./orders.js";
-import { nameOf } from "./points.js";
+import { nameOf, titleOf } from "./points.js";
 import { curlOf, pythonOf } from "./recipe.js";
 import { isSeed } from "./seeds.js";
 import { isAborted } from "./service.js";
@@ -71,7 +71,7 @@ export class Details {
     this.picker.setAttribute("aria-pressed", String(picked));
     this.picker.hidden = view.moves.length > 0;
     this.home.hidden = view.moves.length === 0;
-    const shown = JSON.stringify([orderOf(model, view, []), view.open, view.moves, view.radius, view.plane]);
+    const shown = JSON.stringify([orderOf(model, view), view.open, view.moves, view.radius, view.plane]);
     if (shown === this.#shown) return;
     this.#shown = shown;
     this.#asking?.abort();
@@ -105,8 +105,7 @@ export class Details {
     this.made = { body, name: view.moves.length ? `${model.name}-near-${found}.png` : `${model.name}-${found}.png` };
     const name = model.className(classId);
     const steps = view.moves.length;
-    const origin = nameOf(view.open);
-    this.title.textContent = steps ? `${steps} ${steps === 1 ? "step" : "steps"} from ${origin}` : `${origin[0].toUpperCase()}${origin.slice(1)}`;
+    this.title.textContent = steps ? `${steps} ${steps === 1 ? "step" : "steps"} from ${nameOf(view.open)}` : titleOf(view.open);
     this.picture.src = source(image);
     this.picture.alt = name === null ? this.title.textContent : `${this.title.textContent}, ${name}`;
     this.picture.width = model.image.width;

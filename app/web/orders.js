@@ -3,30 +3,33 @@
 import { foundOf } from "./points.js";
 import { isSeed } from "./seeds.js";
 
-/** A request body for these seeds as the view wants them drawn. */
-export function orderOf(model, view, seeds) {
+/** What every request body says, whatever it draws: the model, and the class and truncation of the view. */
+export function orderOf(model, view) {
   return {
     model: model.label,
-    seeds,
     ...(view.classId === null || !model.classes ? {} : { class_id: view.classId }),
     ...(model.truncation.supported ? { truncation: view.truncation } : {}),
   };
 }
 
+/** A request body for these seeds. */
+export function orderOfSeeds(model, view, seeds) {
+  return { ...orderOf(model, view), seeds };
+}
+
 /** A request body for one point. */
 export function orderOfPoint(model, view, point) {
   const found = foundOf(point);
-  const { seeds: _, ...order } = orderOf(model, view, []);
+  const order = orderOf(model, view);
   if (found === null) return { ...order, seed: point };
   return { ...order, latents: [found.latent], ...(found.classId === null ? {} : { class_id: found.classId }) };
 }
 
 /** A request body for key frames: seeds where all are, and otherwise the latents of `images`, which they were drawn as. */
 export function orderOfPoints(model, view, points, images) {
-  if (points.every(isSeed)) return orderOf(model, view, points);
-  const { seeds: _, ...order } = orderOf(model, view, []);
+  if (points.every(isSeed)) return orderOfSeeds(model, view, points);
   return {
-    ...order,
+    ...orderOf(model, view),
     latents: images.map((image) => image.latent),
     ...(model.classes ? { class_id: images.map((image) => image.class_id) } : {}),
   };
@@ -38,7 +41,7 @@ export async function drawPoints(service, model, view, points, { signal }) {
   const seeds = points.filter(isSeed);
   const others = points.filter((point) => !isSeed(point));
   const [ofSeeds, ...ofOthers] = await Promise.all([
-    seeds.length ? ask(orderOf(model, view, seeds)) : [],
+    seeds.length ? ask(orderOfSeeds(model, view, seeds)) : [],
     ...others.map((point) => ask(orderOfPoint(model, view, point))),
   ]);
   const drawn = new Map([...seeds.map((seed, index) => [seed, ofSeeds[index]]), ...others.map((point, index) => [point, ofOthers[index][0]])]);

@@ -46,3 +46,9 @@ export function suits(model, point) {
 export function nameOf(point) {
   return isSeed(point) ? `seed ${point}` : "your image";
 }
+
+/** What it is called where a sentence begins, or stands alone. */
+export function titleOf(point) {
+  const name = nameOf(point);
+  return name[0].toUpperCase() + name.slice(1);
+}

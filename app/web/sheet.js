@@ -2,7 +2,7 @@
 
 import { announce } from "./announcer.js";
 import { byId, draw, make } from "./dom.js";
-import { orderOf, source } from "./orders.js";
+import { orderOf, orderOfSeeds, source } from "./orders.js";
 import { rove } from "./roving.js";
 import { isAborted } from "./service.js";
 import { seedsOf } from "./view.js";
@@ -47,7 +47,7 @@ export class Sheet {
     this.mark(view);
     const seeds = seedsOf(view);
     byId("range").textContent = `seeds ${seeds[0]} – ${seeds.at(-1)}`;
-    const drawn = JSON.stringify(orderOf(model, view, []));
+    const drawn = JSON.stringify(orderOf(model, view));
     const same = drawn === this.#drawn;
     this.#drawn = drawn;
     this.#lay(seeds, model);
@@ -113,7 +113,7 @@ export class Sheet {
   }
 
   async #develop(model, view, seeds, signal) {
-    const { images } = await this.service.post("generate", { ...orderOf(model, view, seeds), format: model.format }, { signal });
+    const { images } = await this.service.post("generate", { ...orderOfSeeds(model, view, seeds), format: model.format }, { signal });
     for (const image of images) {
       const tile = this.#tiles.get(image.seed);
       if (!tile || signal.aborted) continue;

@@ -65,7 +65,7 @@ export class Walk {
     const any = view.picks.length > 0 && model !== null;
     this.element.hidden = !any;
     document.body.classList.toggle("walking", any);
-    const shown = any ? JSON.stringify([orderOf(model, view, []), view.picks]) : "";
+    const shown = any ? JSON.stringify([orderOf(model, view), view.picks]) : "";
     if (shown === this.#shown) return;
     this.#shown = shown;
     if (any) this.refresh();

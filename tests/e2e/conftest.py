@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,6 +24,11 @@ class Opened:
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
+
+    @property
+    def fragment(self) -> str:
+        """The part of the address behind its #, in which the page keeps its view."""
+        return str(urlsplit(self.page.url).fragment)
 
     def wait_for_wall(self, images: int = 64) -> None:
         """Until so many images have been drawn."""

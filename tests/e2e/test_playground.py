@@ -1,7 +1,5 @@
 """The playground as a person uses it: a real browser in front of a real service with the bundled digits."""
 
-import base64
-import io
 import json
 import re
 import time
@@ -12,25 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.e2e.conftest import Open, Opened
-from tests.e2e.test_service import ROOT, Running
-from training.data import load
+from tests.e2e.test_service import Running
 
 pytestmark = pytest.mark.slow
 KEY = "a-key-that-is-long-enough"
-
-
-@pytest.fixture
-def own_digit(tmp_path: Path) -> Path:
-    """A held-out three in a file."""
-    data = load(ROOT / "tests" / "data" / "digits").held_out
-    assert data.labels is not None
-    image = data.images[data.labels.tolist().index(3)]
-    Image.fromarray(image.reshape(image.shape[:2])).save(tmp_path / "three.png")
-    return tmp_path / "three.png"
-
-
-def fragment(opened: Opened) -> str:
-    return str(urlsplit(opened.page.url).fragment)
 
 
 def sources(opened: Opened) -> list[str]:
@@ -82,7 +65,7 @@ def test_class_and_truncation_change_the_wall_and_back_brings_the_old_one(served
     assert sources(opened) != sevens
     page.go_back()
     page.go_back()
-    assert "class" not in fragment(opened)
+    assert "class" not in opened.fragment
     assert page.get_by_role("radio", name="any").is_checked()
     opened.wait_for_wall()
     assert sources(opened) == first
@@ -94,12 +77,12 @@ def test_more_and_a_new_wall(served: Running, visit: Open) -> None:
     opened.wait_for_wall()
     opened.page.get_by_role("button", name="More").click()
     opened.wait_for_wall(128)
-    assert "sheets=2" in fragment(opened)
-    before = fragment(opened)
+    assert "sheets=2" in opened.fragment
+    before = opened.fragment
     opened.page.get_by_role("button", name="New wall").click()
     opened.page.wait_for_url(re.compile(r"#wall=\d+$"))
     opened.wait_for_wall()
-    assert fragment(opened) != before
+    assert opened.fragment != before
     assert opened.page.locator(".tile").count() == 64
 
 
@@ -125,7 +108,7 @@ def test_an_open_image_says_how_it_was_made_and_the_lines_say_the_same(
         assert image.size == (28, 28)
         assert (image.info["seed"], image.info["class_id"]) == ("42", "5")
     details.get_by_role("button", name="Close").click()
-    assert "open" not in fragment(opened)
+    assert "open" not in opened.fragment
     assert opened.errors == []
 
 
@@ -139,7 +122,7 @@ def test_an_image_is_found_again_by_its_seed(served: Running, visit: Open) -> No
     field.fill("4294967295")
     field.press("Enter")
     page.get_by_role("heading", name="Seed 4294967295").wait_for()
-    assert "open=4294967295" in fragment(opened)
+    assert "open=4294967295" in opened.fragment
 
 
 def test_two_picks_by_keyboard_make_a_walk_to_scrub_play_and_export(
@@ -156,7 +139,7 @@ def test_two_picks_by_keyboard_make_a_walk_to_scrub_play_and_export(
     page.keyboard.press("p")
     walk = page.get_by_role("region", name="Walk")
     walk.get_by_text("1 / 31").wait_for()
-    assert "picks=0.9" in fragment(opened)
+    assert "picks=0.9" in opened.fragment
     canvas = walk.locator("canvas")
     first = canvas.evaluate("canvas => canvas.toDataURL()")
     slider = walk.get_by_role("slider", name="Position in the walk")
@@ -191,7 +174,7 @@ def test_a_neighbour_becomes_the_image_and_back_leads_back(served: Running, visi
     page.locator(".cell img[src]").nth(24).wait_for()
     page.get_by_role("button", name="Move 2 right, 1 up").click()
     page.get_by_role("heading", name="1 step from seed 7").wait_for()
-    assert "moves=0.6_1_2_-1" in fragment(opened)
+    assert "moves=0.6_1_2_-1" in opened.fragment
     moved = page.locator(".mount img").get_attribute("src")
     again = visit(page.url)
     again.page.get_by_role("heading", name="1 step from seed 7").wait_for()
@@ -200,103 +183,6 @@ def test_a_neighbour_becomes_the_image_and_back_leads_back(served: Running, visi
     page.get_by_role("heading", name="Seed 7", exact=True).wait_for()
     assert page.locator(".mount img").get_attribute("src") != moved
     assert opened.errors == []
-
-
-def test_a_chosen_file_is_scored_and_stands_among_the_wall(served: Running, visit: Open) -> None:
-    opened = visit(f"{served.url}/#wall=0")
-    page = opened.page
-    opened.wait_for_wall()
-    data = io.BytesIO()
-    Image.new("RGB", (40, 30), "orange").save(data, "PNG")
-    file = {"name": "orange.png", "mimeType": "image/png", "buffer": data.getvalue()}
-    scoring = page.get_by_role("region", name="Your own image")
-    scoring.locator("#file").set_input_files(file)
-    scoring.get_by_text(re.compile(r"Realness 0\.\d\d, above \d+ % of this wall")).wait_for()
-    assert "resized 40x30 to 28x28" in scoring.text_content()
-    assert scoring.get_by_role("img", name=re.compile("Realness of this wall.s 64 images")).is_visible()
-    known = scoring.get_by_role("img", name=re.compile("Realness of 5,000 held-out real images"))
-    assert known.locator(".bar").count() == 20
-    assert known.locator(".mark").count() == 1
-    # Held-out images were scored without stating what they show.
-    scoring.get_by_label("It shows").select_option("3")
-    known.wait_for(state="detached")
-    scoring.get_by_text(re.compile(r"above \d+ % of this wall")).wait_for()
-    scoring.locator("#file").set_input_files({**file, "name": "a.txt", "mimeType": "text/plain"})
-    scoring.get_by_text("That is no PNG, JPEG or WebP.").wait_for()
-    assert opened.errors == []
-
-
-def test_a_dropped_file_is_scored(served: Running, visit: Open) -> None:
-    opened = visit(f"{served.url}/#wall=0")
-    page = opened.page
-    opened.wait_for_wall()
-    carried = page.evaluate_handle(
-        """async () => {
-          const canvas = new OffscreenCanvas(28, 28);
-          canvas.getContext("2d").fillRect(0, 0, 9, 9);
-          const carried = new DataTransfer();
-          carried.items.add(new File([await canvas.convertToBlob()], "drop.png", { type: "image/png" }));
-          return carried;
-        }"""
-    )
-    page.dispatch_event("main", "dragover", {"dataTransfer": carried})
-    page.get_by_text("Drop your image anywhere").wait_for()
-    page.dispatch_event("main", "drop", {"dataTransfer": carried})
-    page.get_by_role("img", name="drop.png").wait_for()
-    assert page.get_by_text("Drop your image anywhere").is_hidden()
-    assert opened.errors == []
-
-
-def test_an_own_digit_is_found_opened_and_walked_from(
-    served: Running, visit: Open, own_digit: Path, tmp_path: Path
-) -> None:
-    opened = visit(f"{served.url}/#wall=0&truncation=0.6")
-    page = opened.page
-    opened.wait_for_wall()
-    own = page.get_by_role("region", name="Your own image")
-    own.locator("#file").set_input_files(own_digit)
-    own.get_by_role("button", name="Find it in latent space").click()
-    found = own.locator(".found")
-    found.get_by_text("The nearest that it makes, 3").wait_for()
-    error, before = map(float, re.findall(r"(\d+\.\d+) %", found.text_content()))
-    assert error < before
-    found.get_by_role("button", name="Open it").click()
-    page.get_by_role("heading", name="Your image").wait_for()
-    # It was found without truncation, and is shown without.
-    assert "truncation" not in fragment(opened)
-    page.locator(".cell img[src]").nth(24).wait_for()
-    drawn = page.locator(".mount img").get_attribute("src")
-    assert _pixels(drawn) == _pixels(found.locator("img").get_attribute("src"))
-    page.get_by_role("button", name="Move 2 right, 1 up").click()
-    page.get_by_role("heading", name="1 step from your image").wait_for()
-    page.go_back()
-    page.get_by_role("heading", name="Your image").wait_for()
-    found.get_by_role("button", name="Pick it").click()
-    found.get_by_role("button", name="Unpick").wait_for()
-    page.locator(".frame").nth(5).press("p")
-    walk = page.get_by_role("region", name="Walk")
-    walk.get_by_text("1 / 31").wait_for()
-    assert walk.get_by_role("button", name="Unpick your image").is_visible()
-    with page.expect_download() as download:
-        walk.get_by_role("button", name="Save").click()
-    download.value.save_as(tmp_path / "walk.webp")
-    with Image.open(tmp_path / "walk.webp") as image:
-        assert image.size == (252, 252)
-    again = visit(page.url)
-    again.page.get_by_role("region", name="Walk").get_by_text("1 / 31").wait_for()
-    again.page.get_by_role("heading", name="Your image").wait_for()
-    assert again.page.locator(".mount img").get_attribute("src") == drawn
-    screens = [one.page.locator(".screen").evaluate("canvas => canvas.toDataURL()") for one in (opened, again)]
-    assert screens[0] == screens[1]
-    # Another model has no use for a latent of this one.
-    again.page.get_by_label("Model").select_option("plain@1")
-    again.page.get_by_role("heading", name="No image open").wait_for()
-    assert opened.errors == again.errors == []
-
-
-def _pixels(address: str) -> bytes:
-    with Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))) as image:
-        return image.convert("L").tobytes()
 
 
 def test_a_link_reproduces_the_view(served: Running, visit: Open) -> None:
@@ -312,7 +198,7 @@ def test_a_link_reproduces_the_view(served: Running, visit: Open) -> None:
         assert page.locator("[aria-current]").count() == 1
         assert page.get_by_role("radio", name="3").is_checked()
         assert page.get_by_label("Truncation").input_value() == "0.7"
-        shown.append((fragment(opened), sources(opened), page.locator(".mount img").get_attribute("src")))
+        shown.append((opened.fragment, sources(opened), page.locator(".mount img").get_attribute("src")))
     assert shown[0] == shown[1]
     assert first.errors == again.errors == []
 

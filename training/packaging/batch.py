@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, shape_inference
 
 from training.errors import PackageError
-from training.packaging.wiring import constant_of
+from training.wiring import constant_of
 
 TRIED = (1, 2, 5)
 """Batch sizes that a graph has to run at before it is taken for one with a dynamic batch."""

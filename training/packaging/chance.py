@@ -10,8 +10,7 @@ from onnx import helper, numpy_helper
 
 from training.errors import PackageError
 from training.packaging.ports import Port
-from training.packaging.source import every_graph
-from training.packaging.wiring import Wiring, constant_of
+from training.wiring import Wiring, constant_of, every_graph
 
 _NORMAL = frozenset({"RandomNormal", "RandomNormalLike"})
 _UNIFORM = frozenset({"RandomUniform", "RandomUniformLike"})

@@ -20,8 +20,8 @@ from training.packaging.picture import Layout, Picture, Range, find_layout
 from training.packaging.ports import FLOATS, Ports, class_rows, is_class, one_hot, ports, require_class_port
 from training.packaging.scoring import ScorerPorts, discriminator_graph
 from training.packaging.source import Source, modernised
-from training.packaging.wiring import maker
 from training.players import CLASS_NOT_STATED, open_session
+from training.wiring import maker
 
 Scale = Literal["logit", "probability"]
 

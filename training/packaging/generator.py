@@ -21,8 +21,8 @@ from training.packaging.picture import Layout, Picture, Range, find_picture
 from training.packaging.ports import GeneratorNames, GeneratorPorts, find_generator_ports
 from training.packaging.proof import SIZES, GoldenRows, require_independence, require_parity, truncation_kind
 from training.packaging.source import Source, modernised, opset
-from training.packaging.wiring import maker
 from training.publication import GOLDEN_SEEDS
+from training.wiring import maker
 
 Truncation = Literal["auto", "none", "input", "scale-z"]
 Kind = Literal["scale_z", "toward_mean_w"]

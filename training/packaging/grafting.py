@@ -10,7 +10,7 @@ from training.errors import PackageError
 from training.packaging.picture import Picture
 from training.packaging.ports import GeneratorPorts, Port, one_hot
 from training.packaging.source import first_line
-from training.packaging.wiring import Wiring, prefixed
+from training.wiring import Wiring, prefixed
 
 SOURCE = "source/"
 """What the names of the original's tensors begin with in the bundle's graph."""

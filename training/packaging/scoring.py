@@ -12,7 +12,7 @@ from training.packaging.grafting import SOURCE, add_class, grafted
 from training.packaging.picture import Picture
 from training.packaging.ports import Port
 from training.packaging.source import opset
-from training.packaging.wiring import Wiring, maker
+from training.wiring import Wiring, maker
 
 
 @dataclass(frozen=True)

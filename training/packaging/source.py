@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from onnx import inliner, version_converter
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 
 from training.errors import PackageError
+from training.wiring import every_graph
 
 LEAST_OPSET = 13
 """Older graphs are converted: from here on Squeeze and Unsqueeze take their axes as tensors."""
@@ -75,16 +75,6 @@ def modernised(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
             f"{path}: its opset is {opset(model)} and cannot be converted to {LEAST_OPSET} ({first_line(error)}); "
             f"export it again with opset_version={LEAST_OPSET} or later"
         ) from None
-
-
-def every_graph(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph, and those within its If, Loop and Scan nodes."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            inner = [attribute.g] if attribute.HasField("g") else []
-            for part in [*inner, *attribute.graphs]:
-                yield from every_graph(part)
 
 
 def first_line(error: Exception, *, limit: int = 200) -> str:

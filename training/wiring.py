@@ -1,13 +1,12 @@
 """Nodes and constants that are added to a graph, and names that cannot clash."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-
-from training.packaging.source import every_graph
 
 
 class Wiring:
@@ -62,6 +61,16 @@ def prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
     copy.ClearField("doc_string")
     del copy.metadata_props[:]
     return copy
+
+
+def every_graph(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph, and those within its If, Loop and Scan nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            inner = [attribute.g] if attribute.HasField("g") else []
+            for part in [*inner, *attribute.graphs]:
+                yield from every_graph(part)
 
 
 def constant_of(graph: onnx.GraphProto, name: str) -> NDArray[Any] | None:
