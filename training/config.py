@@ -8,6 +8,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -18,7 +19,7 @@ from pydantic import (
 from training.errors import ConfigError
 
 RESUME_MAY_CHANGE = frozenset(
-    {"data", "kimg", "threads", "device", "report_every_kimg", "sample_every_kimg", "evaluate_every_kimg"}
+    {"data", "kimg", "threads", "device", "report_every_kimg", "sample_every_kimg", "evaluate_every_kimg", "keep"}
 )
 """Settings that do not alter the game played so far, so that a resumed run may have others."""
 
@@ -106,6 +107,7 @@ class TrainingConfig(BaseModel):
     evaluate_every_kimg: NonNegativeFloat = Field(
         0.0, description="Between two quick measurements of quality; 0 leaves them out."
     )
+    keep: NonNegativeInt = Field(2, description="Latest checkpoints that are kept; 0 keeps all.")
 
     @field_validator("augment", mode="before")
     @classmethod

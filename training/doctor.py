@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from bundle import sample_latents
+from training.checkpoint import Quality, quality_of_best
 from training.config import TrainingConfig
 from training.data import Split
 from training.errors import CheckpointError, DataError
@@ -34,6 +35,7 @@ class RunRecord:
     history: Lines
     quality: Lines
     stopped: Mapping[str, object] | None
+    best: Quality | None = None
 
     @property
     def finished(self) -> bool:
@@ -48,6 +50,8 @@ class Consultation:
     diagnosis: Diagnosis
     remedy: Remedy
     diversity: Diversity | None
+    best: Quality | None = None
+    """That of the run's best state, where the run has since become worse."""
 
     def document(self) -> dict[str, Any]:
         """For programs: plain values."""
@@ -56,6 +60,7 @@ class Consultation:
             "evidence": [vars(evidence) for evidence in self.diagnosis.evidence],
             "remedy": {"advice": self.remedy.advice, "flags": list(self.remedy.flags)},
             "diversity": None if self.diversity is None else vars(self.diversity),
+            "best": None if self.best is None else vars(self.best),
         }
 
 
@@ -70,7 +75,8 @@ def read_record(run: Path) -> RunRecord:
     stopped = None
     if (run / STOPPED_FILE).is_file():
         stopped = _parse((run / STOPPED_FILE).read_text(encoding="utf-8"))
-    return RunRecord(config, _lines(run / METRICS_FILE), _lines(run / QUALITY_FILE), stopped)
+    quality = _lines(run / QUALITY_FILE)
+    return RunRecord(config, _lines(run / METRICS_FILE), quality, stopped, quality_of_best(run))
 
 
 def measure_players(players: Players, split: Split, extractor: AnyExtractor | None) -> Diversity:
@@ -93,7 +99,9 @@ def consult(record: RunRecord, diversity: Diversity | None, *, training_images: 
     )
     diagnosis = diagnose(figures)
     advice = remedy(diagnosis.verdict, record.config, training_images=training_images, finished=record.finished)
-    return Consultation(diagnosis, advice, diversity)
+    latest = record.quality[-1].get("fid") if record.quality else None
+    past = record.best is not None and latest is not None and latest > record.best.fid
+    return Consultation(diagnosis, advice, diversity, record.best if past else None)
 
 
 def _lines(path: Path) -> Lines:

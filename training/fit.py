@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from training import checkpoint
+from training.checkpoint import State
 from training.config import TrainingConfig
 from training.data import Split
 from training.errors import CheckpointError, ConfigError, Diverged
@@ -47,6 +48,8 @@ def fit(
 ) -> Outcome:
     """Train in folder `run`, which ends up with config.json, metrics.jsonl, tensorboard/, samples/ and checkpoints.
 
+    With `evaluate_every_kimg` it has quality.jsonl too, and the state with the lowest FID in it, best.safetensors.
+
     With `resume`, go on from the run's latest readable checkpoint; without, an existing run is refused. `start_from`
     names another run (or one of its checkpoints) whose networks a new run begins with, under settings of its own.
     `extractor` is asked for when `evaluate_every_kimg` is. On SIGINT or SIGTERM the step under way ends, the game is
@@ -78,7 +81,7 @@ def _begin(game: Game, run: Path, *, resume: bool, start_from: Path | None, cons
     if resume:
         _take_up(game, run)
         told = f"resumed at {game.images_seen / 1000:.1f} kimg"
-    elif checkpoint.checkpoints(run):
+    elif checkpoint.begun(run):
         raise ConfigError(f"{run}: a run is there already; go on with --resume, or name another folder")
     elif start_from is not None:
         _begin_with(game, start_from)
@@ -110,17 +113,25 @@ def _lead(  # noqa: PLR0917 -- the one caller hands on what it was given
                 reporter.report(report)
                 ended = game.images_seen >= config.kimg * 1000
                 if quality is not None and measures.now(ended=ended):
-                    reporter.quality(quality.measure(game), images_seen=game.images_seen)
+                    figures = quality.measure(game)
+                    best = quality.best(game, figures)
+                    reporter.quality(figures, images_seen=game.images_seen, best=best is not None)
+                    if best is not None:
+                        checkpoint.save_best(run, _state(game, commit), best)
                 if samples.now(ended=ended or interrupt.asked is not None):
                     reporter.samples(game)
-                    state = game.state()
-                    state.facts["git_commit"] = commit
-                    checkpoint.save(run, state, images_seen=game.images_seen)
+                    checkpoint.save(run, _state(game, commit), images_seen=game.images_seen, keep=config.keep)
         except Diverged as error:
             _note_end(run, "diverged", game.images_seen, str(error))
             raise
     if interrupt.asked is not None and game.images_seen < config.kimg * 1000:
         _note_end(run, "interrupted", game.images_seen, interrupt.asked.name)
+
+
+def _state(game: Game, commit: str | None) -> State:
+    state = game.state()
+    state.facts["git_commit"] = commit
+    return state
 
 
 class _Due:

@@ -1,12 +1,14 @@
 """Quick measurements while a game is played, kept in quality.jsonl."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.manifest import LatentSpec
+from training.checkpoint import Quality, quality_of_best
 from training.data import Split
 from training.evaluate import Yardstick, evaluate
 from training.game import Game
@@ -60,13 +62,20 @@ class QualityLog:
     """Measures a game and appends a line of figures to the run's quality.jsonl."""
 
     def __init__(self, run: Path, split: Split, extractor: AnyExtractor) -> None:
-        self._path, self._yardstick = run / QUALITY_FILE, Yardstick(split, extractor)
+        self._run, self._yardstick = run, Yardstick(split, extractor)
 
     def measure(self, game: Game) -> dict[str, float]:
         """The figures of `evaluate` by name, on 2,000 images of the smoothed generator."""
         real = self._yardstick
         metrics = evaluate(LivePlayers(game), real.split, real.extractor, images=IMAGES, yardstick=real).metrics
         figures = {name: metric.value for name, metric in metrics.items()}
-        with self._path.open("a", encoding="utf-8") as file:
+        with (self._run / QUALITY_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"images_seen": game.images_seen, **figures}) + "\n")
         return figures
+
+    def best(self, game: Game, figures: Mapping[str, float]) -> Quality | None:
+        """What the game, with these figures, is to be kept as: its FID, if the run has none that is as low."""
+        found = Quality(figures["fid"], game.images_seen, self._yardstick.extractor.sha256)
+        before = quality_of_best(self._run)
+        comparable = before is not None and before.extractor == found.extractor
+        return None if before and comparable and before.fid <= found.fid else found

@@ -72,9 +72,9 @@ class Reporter:
             if name != "images_seen":
                 self._tensorboard.add_scalar(name, value, report.images_seen)
 
-    def quality(self, figures: Mapping[str, float], *, images_seen: int) -> None:
-        """Show a quick measurement and add it to TensorBoard."""
-        told = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    def quality(self, figures: Mapping[str, float], *, images_seen: int, best: bool) -> None:
+        """Show a quick measurement, and whether it is the run's best, and add it to TensorBoard."""
+        told = "  ".join(f"{name} {value:.4g}" for name, value in figures.items()) + ("  best so far" if best else "")
         self._console.print(f"{images_seen / 1000:8.1f} kimg  {told}", highlight=False, soft_wrap=True)
         for name, value in figures.items():
             self._tensorboard.add_scalar(f"quality/{name}", value, images_seen)

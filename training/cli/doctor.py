@@ -39,16 +39,20 @@ def doctor(*, run: Path, data: Path | None, as_json: bool, extractor: Path | Non
     if as_json:
         click.echo(json.dumps(consultation.document(), indent=2))
     else:
-        _print(consultation)
+        _print(consultation, run)
 
 
-def _print(consultation: "Consultation") -> None:
+def _print(consultation: "Consultation", run: Path) -> None:
+    from training.checkpoint import BEST_FILE  # noqa: PLC0415 -- as above
+
     click.echo(f"verdict   {consultation.diagnosis.verdict}")
     for number, evidence in enumerate(consultation.diagnosis.evidence):
         click.echo(f"{'' if number else 'evidence':10}{evidence}")
     click.echo(f"remedy    {consultation.remedy.advice}")
     if consultation.remedy.flags:
         click.echo(f"{'':10}gantrain fit ... {' '.join(consultation.remedy.flags)}")
+    if (best := consultation.best) is not None:
+        click.echo(f"best      FID {best.fid:.4g} at {best.images_seen / 1000:.1f} kimg, kept in {run / BEST_FILE}")
     if consultation.diversity is not None:
         images = consultation.diversity
         click.echo(f"measured  {images.images} images, in {images.space}")

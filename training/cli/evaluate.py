@@ -53,7 +53,7 @@ def evaluate(
     inception_weights: Path | None,
     extractor: Path | None,
 ) -> None:
-    """Measure PATH, a run's folder or an exported bundle, against held-out real images."""
+    """Measure PATH, a run's folder, one of its checkpoints, or a bundle, against held-out real images."""
     from training import studies  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
     from training.evaluate import evaluate as measure  # noqa: PLC0415
     from training.evaluate import open_players  # noqa: PLC0415

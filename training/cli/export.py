@@ -36,7 +36,10 @@ def export(
     precision: Literal["float32", "float16"],
     extractor: Path | None,
 ) -> None:
-    """Turn RUN into a model bundle: ONNX graphs proven equal to the networks, calibrated, measured, with a card."""
+    """Turn RUN, or one of its checkpoints, into a model bundle.
+
+    Its ONNX graphs are proven equal to the networks, calibrated and measured, and there is a card.
+    """
     from training.export import BundleOrder  # noqa: PLC0415
     from training.export import export as run_export  # noqa: PLC0415
     from training.players import TorchPlayers  # noqa: PLC0415

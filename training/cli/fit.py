@@ -82,6 +82,7 @@ def fit(
 
     A preset names all settings; each flag below replaces one. Stop with Ctrl-C and go on with --resume.
     """
+    from training.checkpoint import BEST_FILE, quality_of_best  # noqa: PLC0415
     from training.fit import fit as run_fit  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
     from training.game import new_game  # noqa: PLC0415
 
@@ -114,8 +115,12 @@ def fit(
         console.print(f"stopped and saved at {outcome.game.images_seen / 1000:.1f} kimg; go on with:")
         console.print(f"  {_again()}", highlight=False, soft_wrap=True)
         sys.exit(128 + outcome.stopped)
-    name = preset if preset in PUBLISHED else "NAME"
-    console.print(f"done; next: gantrain export {out} --name {name} --out models", soft_wrap=True)
+    order = f"--name {preset if preset in PUBLISHED else 'NAME'} --out models"
+    console.print(f"done; next: gantrain export {out} {order}", soft_wrap=True)
+    best = quality_of_best(out)
+    if best is not None and best.images_seen < outcome.game.images_seen:
+        console.print(f"FID was lowest at {best.images_seen / 1000:.1f} kimg, {best.fid:.4g}; of that state:")
+        console.print(f"  gantrain export {out / BEST_FILE} {order}", highlight=False, soft_wrap=True)
 
 
 def _run_of(preset: str) -> Path:
