@@ -20,7 +20,7 @@ NUMBERS = 5
 def colour(images: Tensor, chance: Tensor) -> Tensor:
     """Brightness by up to 0.5 either way, saturation by a factor up to 2, contrast by one from 0.5 to 1.5.
 
-    Pixels are in [-1, 1], where the paper's are in [0, 1]: the same shift in grey levels.
+    Pixels are in [-1, 1], so that 0.5 is a quarter of all grey levels.
     """
     brightness, saturation, contrast = (chance[:, number].view(-1, 1, 1, 1) for number in range(3))
     images = images + (brightness - 0.5)
