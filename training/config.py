@@ -1,5 +1,7 @@
-"""The settings of a run: a frozen record, made from a named preset, printed and saved with every run."""
+"""The settings of a run: a frozen record, made from a named preset or a file, printed and saved with every run."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +20,9 @@ from pydantic import (
 
 from training.errors import ConfigError
 
+CONFIG_FILE = "config.json"
+"""In a run's folder, all its settings."""
+DEFAULT_PRESET = "dcgan"
 RESUME_MAY_CHANGE = frozenset(
     {"data", "kimg", "threads", "device", "report_every_kimg", "sample_every_kimg", "evaluate_every_kimg", "keep"}
 )
@@ -136,11 +141,20 @@ class TrainingConfig(BaseModel):
 
         Raises ConfigError for an unknown preset or a wrong value.
         """
-        if name not in PRESETS:
+        return cls.from_settings({"preset": name}, **changes)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], **changes: Any) -> Self:  # noqa: ANN401 -- as above
+        """The preset that `settings` name, or the default one, with all else that they say, and with `changes`.
+
+        Of these, those that are None do not count. Raises ConfigError for an unknown preset or a wrong value.
+        """
+        name = settings.get("preset", DEFAULT_PRESET)
+        if not isinstance(name, str) or name not in PRESETS:
             raise ConfigError(f"no preset is called {name!r}; there are {', '.join(PRESETS)}")
         given = {key: value for key, value in changes.items() if value is not None}
         try:
-            return cls(**{"preset": name, **PRESETS[name], **given})
+            return cls(**{"preset": name, **PRESETS[name], **settings, **given})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"]))
@@ -155,6 +169,25 @@ class TrainingConfig(BaseModel):
         if differing:
             told = "; ".join(f"{key} was {mine[key]}, is now {theirs[key]}" for key in differing)
             raise ConfigError(f"cannot resume with other settings: {told}")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings, by name, in a JSON file such as a run's config.json; any may be missing.
+
+    Raises ConfigError for what is no JSON object, and for names that no setting has.
+    """
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or 'cannot be read'}") from None
+    except ValueError:
+        raise ConfigError(f"{path}: not JSON") from None
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{path}: settings are a JSON object, by name")
+    unknown = sorted(settings.keys() - TrainingConfig.model_fields.keys())
+    if unknown:
+        raise ConfigError(f"{path}: no setting is called {', '.join(unknown)}")
+    return settings
 
 
 _TWO_TIME_SCALES = {"g_lr": 2e-4, "d_lr": 4e-4, "beta1": 0.0, "beta2": 0.99, "ema_half_life_kimg": 20.0}

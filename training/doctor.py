@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from bundle import sample_latents
 from training.checkpoint import Quality, quality_of_best
-from training.config import TrainingConfig
+from training.config import CONFIG_FILE, TrainingConfig
 from training.data import Split
 from training.errors import CheckpointError, DataError
-from training.fit import CONFIG_FILE, STOPPED_FILE
+from training.fit import STOPPED_FILE
 from training.metrics.diversity import Diversity, measure_diversity
 from training.metrics.features import AnyExtractor
 from training.metrics.health import Diagnosis, Figures, Lines, diagnose

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from training import checkpoint
 from training.checkpoint import State
-from training.config import TrainingConfig
+from training.config import CONFIG_FILE, TrainingConfig
 from training.data import Split
 from training.errors import CheckpointError, ConfigError, Diverged
 from training.game import Game, new_game, pick_device
@@ -23,7 +23,6 @@ from training.quality import QUALITY_FILE, QualityLog
 from training.report import METRICS_FILE, Reporter, forget_after
 from training.team import join
 
-CONFIG_FILE = "config.json"
 STOPPED_FILE = "stopped.json"
 """Why a run ended before its length; it is gone once the run goes on."""
 

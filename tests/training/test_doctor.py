@@ -1,6 +1,7 @@
 """Games made sick on purpose, and what the doctor says of them."""
 
 import json
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def test_the_doctor_prints_verdict_evidence_remedy_and_what_it_measured(finished
     lines = result.stdout.splitlines()
     assert lines[0] == "verdict   not converged yet"
     assert lines[1] == "evidence  reports: 4, below 5"
-    assert "gantrain fit ... --resume --kimg 0.8" in result.stdout
+    assert f"gantrain fit --out {finished_run} --resume --kimg 0.8" in result.stdout
     assert lines[-1].startswith("measured  1000 images, in pixels")
 
 
@@ -131,3 +132,17 @@ def test_what_is_no_run_or_of_another_size_is_refused(finished_run: Path, tmp_pa
     larger = ImageSet("larger", digits.train.images.repeat(2, axis=1).repeat(2, axis=2), None, None)
     with pytest.raises(DataError, match="the data set has"):
         measure_players(TorchPlayers(finished_run), Split(larger, larger), None)
+
+
+def test_the_doctor_prints_the_whole_command_of_a_remedy_that_begins_anew(finished_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "sick run")
+    (run / "stopped.json").write_text('{"reason": "diverged", "images_seen": 400, "what": "g_loss is nan"}')
+    (line,) = [
+        line for line in CliRunner().invoke(main, ["doctor", str(run)]).stdout.splitlines() if "gantrain" in line
+    ]
+    program, _, *order = shlex.split(line)
+    assert program == "gantrain"
+    dry = CliRunner().invoke(main, ["fit", *order, "--dry-run"])
+    assert dry.exit_code == 0, dry.output
+    assert "5e-05" in dry.output  # a quarter of its rate
+    assert order[order.index("--out") + 1] == f"{run}-2"

@@ -1,12 +1,15 @@
 """`gantrain doctor`."""
 
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from training.cli.measuring import EXTRACTOR, extractor_for, load_like
+from training.config import CONFIG_FILE
 from training.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
@@ -50,9 +53,15 @@ def _print(consultation: "Consultation", run: Path) -> None:
         click.echo(f"{'' if number else 'evidence':10}{evidence}")
     click.echo(f"remedy    {consultation.remedy.advice}")
     if consultation.remedy.flags:
-        click.echo(f"{'':10}gantrain fit ... {' '.join(consultation.remedy.flags)}")
+        click.echo(f"{'':10}{_command(run, consultation.remedy.flags)}")
     if (best := consultation.best) is not None:
         click.echo(f"best      FID {best.fid:.4g} at {best.images_seen / 1000:.1f} kimg, kept in {run / BEST_FILE}")
     if consultation.diversity is not None:
         images = consultation.diversity
         click.echo(f"measured  {images.images} images, in {images.space}")
+
+
+def _command(run: Path, flags: Sequence[str]) -> str:
+    """The call that does what the remedy says: to go on with the run, or to play anew with its other settings."""
+    anew = () if "--resume" in flags else ("--config", str(run / CONFIG_FILE))
+    return shlex.join(["gantrain", "fit", *anew, "--out", str(run if not anew else f"{run}-2"), *flags])

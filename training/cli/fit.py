@@ -12,7 +12,7 @@ from rich.console import Console
 from training.cli.fetching import MIRROR, fetch
 from training.cli.measuring import EXTRACTOR, extractor_for
 from training.cli.reading import DATA_HELP, read
-from training.config import PRESETS, TrainingConfig
+from training.config import CONFIG_FILE, DEFAULT_PRESET, PRESETS, TrainingConfig, read_settings
 from training.data.published import PUBLISHED
 from training.errors import ConfigError
 
@@ -42,7 +42,16 @@ def _kind(annotation: Any) -> click.ParamType[Any]:  # noqa: ANN401 -- any type 
 
 
 @click.command()
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="dcgan", show_default=True, help="Where to start.")
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), default=None, help=f"Where to start.  [default: {DEFAULT_PRESET}]"
+)
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Where to start instead: a JSON file of settings, such as a run's config.json.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -56,7 +65,7 @@ def _kind(annotation: Any) -> click.ParamType[Any]:  # noqa: ANN401 -- any type 
     help="Folder of the run; by default runs/ and the name of such a preset.",
 )
 @MIRROR
-@click.option("--resume", is_flag=True, help="Go on from the latest checkpoint in --out.")
+@click.option("--resume", is_flag=True, help="Go on from the latest checkpoint in --out, with that run's settings.")
 @click.option(
     "--start-from",
     type=click.Path(path_type=Path),
@@ -68,7 +77,8 @@ def _kind(annotation: Any) -> click.ParamType[Any]:  # noqa: ANN401 -- any type 
 @_setting_flags
 def fit(
     *,
-    preset: str,
+    preset: str | None,
+    file: Path | None,
     data: Path | None,
     out: Path | None,
     mirror: str | None,
@@ -80,7 +90,8 @@ def fit(
 ) -> None:
     """Play the game: train a generator and a discriminator.
 
-    A preset names all settings; each flag below replaces one. Stop with Ctrl-C and go on with --resume.
+    A preset names all settings; a file may name some or all, and each flag below replaces one. Stop with Ctrl-C and go
+    on with --resume.
     """
     from training.checkpoint import BEST_FILE, quality_of_best  # noqa: PLC0415
     from training.fit import fit as run_fit  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
@@ -90,10 +101,13 @@ def fit(
         raise ConfigError("--resume goes on with the run in --out; --start-from begins a new one: give one of the two")
     leads = os.environ.get("RANK", "0") == "0"  # torchrun starts several of these, and one is to tell
     console = Console(stderr=True, quiet=not leads)
+    started = _start(preset, file, out if resume else None)
+    preset = str(started.get("preset", DEFAULT_PRESET))
     out = out or _run_of(preset)
-    data = data or _set_of(preset, mirror)
-    config = TrainingConfig.from_preset(preset, data=data, **settings)
-    split = read(data, resolution=config.resolution, quiet=not leads)
+    if data is None and "data" not in started:
+        data = _set_of(preset, mirror)
+    config = TrainingConfig.from_settings(started, data=data, **settings)
+    split = read(config.data, resolution=config.resolution, quiet=not leads)
     height, width, channels = split.train.shape
     classes = f"{len(split.train.classes)} classes" if split.train.classes else "no classes"
     console.print(
@@ -121,6 +135,17 @@ def fit(
     if best is not None and best.images_seen < outcome.game.images_seen:
         console.print(f"FID was lowest at {best.images_seen / 1000:.1f} kimg, {best.fid:.4g}; of that state:")
         console.print(f"  gantrain export {out / BEST_FILE} {order}", highlight=False, soft_wrap=True)
+
+
+def _start(preset: str | None, file: Path | None, resumed: Path | None) -> dict[str, Any]:
+    """The settings that flags are to replace: those of a preset, of a file, or of the run that is gone on with."""
+    if file is not None:
+        if preset is not None:
+            raise ConfigError("--preset and --config both say where to start: give one of the two")
+        return read_settings(file)
+    if preset is None and resumed is not None and (resumed / CONFIG_FILE).is_file():
+        return read_settings(resumed / CONFIG_FILE)
+    return {"preset": preset or DEFAULT_PRESET}
 
 
 def _run_of(preset: str) -> Path:
