@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from bundle import Manifest
 from bundle.manifest import Calibration, Metric
 from training.config import TrainingConfig
-from training.evaluate import Evaluation, Recognition
+from training.evaluate import Evaluation, Recognition, recognise
+from training.metrics.features import AnyExtractor
+from training.players import OnnxPlayers
 
 _MEANING = {
     "fid": "Fréchet distance to the held-out real images, in the extractor's features (lower is better)",
@@ -20,12 +22,24 @@ _MEANING = {
     "modes": "of the 1000 modes of stacked digits, how many were made",
     "modes_divergence": "how unevenly the modes were made, KL to uniform in nats (0 is even)",
     "feature_probe": "a linear classifier on D's features; *real* is the same on plain pixels",
+    "memorised": "generated images nearer to a training image than all but 1 % of held-out ones; 0.01 is innocence",
+    "classification_score": "share that a classifier trained on generated images gets right; *real*: on as many real",
     "auc_real_against_noise": "how well D's score tells held-out real images from uniform noise (0.5 is chance)",
     "auc_real_against_generated": "how well D's score tells held-out real images from this generator's",
+    "fid_inception": "Fréchet distance in InceptionV3's features (lower is better)",
+    "kid_inception": "kernel distance in the same features (lower is better)",
+    "precision_inception": "generated images that lie among real ones, in the same features",
+    "recall_inception": "real images that lie among generated ones, in the same features",
+    "density_inception": "how densely real images surround the generated ones, in the same features",
+    "coverage_inception": "real images that have a generated one among their nearest, in the same features",
     "inversion_error": "mean squared error, in [0, 1] pixels, of held-out real images made again from E's z and class",
     "inversion_error_generated": "the same for generated images that E was not trained on",
     "inversion_class_accuracy": "held-out real images whose class E finds",
 }
+
+INVERSION_METRICS = ("inversion_error", "inversion_error_generated", "inversion_class_accuracy")
+_TRUNCATION = 0.7
+"""The psi that the card sets beside 1: fewer odd images, less variety."""
 
 
 def model_card(
@@ -93,6 +107,26 @@ def measured(manifest: Manifest, evaluation: Evaluation, truncated: Recognition 
     return [*lines, "", *(f"Feature extractor: SHA-256 `{digest}`." for digest in extractors)]
 
 
+def recognise_truncated(players: OnnxPlayers, extractor: AnyExtractor | None) -> Recognition | None:
+    """The recognition at a lower psi that a card sets beside psi 1; None where there is no truncation or extractor."""
+    if extractor is None or not players.manifest.truncation.supported:
+        return None
+    return recognise(players, extractor, truncation=_TRUNCATION)
+
+
+def with_measurement(card: str, manifest: Manifest, evaluation: Evaluation, truncated: Recognition | None) -> str:
+    """The card of a bundle made that of the version with the figures of `evaluation`, where its measurements stand.
+
+    Figures of networks that the manifest has and `evaluation` has not stay beside them, but for the encoder's, whose
+    section is its own.
+    """
+    known = {name: metric for name, metric in manifest.metrics.items() if name not in INVERSION_METRICS}
+    told = manifest if "\n## Calibration\n" not in card else manifest.model_copy(update={"calibration": None})
+    every = Evaluation({**evaluation.metrics, **known}, evaluation.recognition)
+    _, _, *lines = measured(told, every, truncated, command="gantrain evaluate")
+    return _with_section(card, manifest, "Measured", lines)
+
+
 def with_encoder(card: str, manifest: Manifest, metrics: Mapping[str, Metric], how: str) -> str:
     """The card of a bundle made that of the version that has an encoder, by its last section; `how` tells of E."""
     lines = [how, "", "| metric | value | images | meaning |", "| --- | --- | --- | --- |"]
@@ -122,12 +156,14 @@ def _calibrated(calibration: Calibration) -> str:
 
 
 def _with_section(card: str, manifest: Manifest, heading: str, lines: Sequence[str]) -> str:
-    """The card under the name of the manifest's version, its section of this heading replaced by a last one."""
+    """The card under the name of the manifest's version, its section of this heading replaced, or added at the end."""
     first, _, rest = card.partition("\n")
     title = f"# {manifest.name} {manifest.version}" if first.startswith(f"# {manifest.name} ") else first
     parts = re.split(r"^(?=## )", rest, flags=re.MULTILINE)
-    kept = "".join(part for part in parts if part.partition("\n")[0] != f"## {heading}").rstrip()
-    return "\n".join([title, kept, "", f"## {heading}", "", *lines]) + "\n"
+    headings = [part.partition("\n")[0] for part in parts]
+    place = headings.index(f"## {heading}") if f"## {heading}" in headings else len(parts)
+    parts[place : place + 1] = ["\n".join([f"## {heading}", "", *lines])]
+    return "\n".join([title, "\n\n".join(part.rstrip() for part in parts)]) + "\n"
 
 
 def _changed(config: TrainingConfig) -> str:

@@ -23,10 +23,10 @@ from bundle.manifest import (
     tensor,
 )
 from training.calibration import Calibrated, calibrate, draw_trial, score_histogram
-from training.card import model_card
+from training.card import model_card, recognise_truncated
 from training.data import Split
 from training.errors import ConfigError
-from training.evaluate import evaluate, recognise
+from training.evaluate import evaluate
 from training.graphs import (
     GREY_LEVELS,
     OPSET,
@@ -51,9 +51,6 @@ from training.publication import (
 )
 from training.report import sample_grid, save_png
 from training.studies import feature_probe
-
-CARD_TRUNCATION = 0.7
-"""The psi that the card sets beside 1: fewer odd images, less variety."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     evaluation = evaluate(exported, split, extractor)
     if order.discriminator and split.train.labels is not None and split.held_out.labels is not None:
         evaluation.metrics["feature_probe"] = feature_probe(exported, split)
-    truncated = None if extractor is None else recognise(exported, extractor, truncation=CARD_TRUNCATION)
+    truncated = recognise_truncated(exported, extractor)
     manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
     if calibrated is not None:
         scores = score_histogram(exported, draw_trial(exported, split.held_out))

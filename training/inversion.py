@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bundle import Bundle, Manifest, read_bundle, sample_latents
 from bundle.manifest import EncoderSpec, Metric
-from training.card import with_encoder
+from training.card import INVERSION_METRICS, with_encoder
 from training.data import ImageSet, Split
 from training.encoder import Course, Teacher, train_encoder
 from training.errors import ConfigError
@@ -28,7 +28,6 @@ from training.players import OnnxPlayers, TorchPlayers, open_session
 from training.publication import copy_files, next_version, publish, write_manifest
 
 ENCODER_FILE = "encoder.onnx"
-INVERSION_METRICS = ("inversion_error", "inversion_error_generated", "inversion_class_accuracy")
 _MEASURED = 1000
 _SEEDS = range(1_000_000, 1_000_000 + _MEASURED)
 _ROWS = 250

@@ -22,7 +22,7 @@ def main() -> None:
     """Draw both figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a class-conditional run on 28x28 images")
-    parser.add_argument("--kimg", type=int, nargs="+", default=[10, 20, 30, 40], help="samples to show")
+    parser.add_argument("--kimg", type=int, nargs="+", default=[10, 30, 60, 100], help="samples to show")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
     given = parser.parse_args()
     for name, image in (("progress", progress(given.run, given.kimg)), ("curves", curves(given.run))):

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from bundle import read_bundle
 from tests.fakes.bundles import write_bundle
+from training.card import INVERSION_METRICS
 from training.cli import main
 from training.data import Split
 from training.encoder import Course, Teacher, draw, train_encoder
 from training.errors import ConfigError, Diverged, ExportError
 from training.export import BundleOrder, export
 from training.graphs import EncoderGraph, export_graph, require_batch_independence, require_parity
-from training.inversion import INVERSION_METRICS, fit_encoder, invert
+from training.inversion import fit_encoder, invert
 from training.networks.encoder import Encoder
 from training.players import OnnxPlayers, TorchPlayers
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.table import Table
 from training.cli.measuring import EXTRACTOR, data_of, extractor_for, load_like
 from training.cli.reading import DATA_HELP
 from training.errors import ConfigError
+
+if TYPE_CHECKING:
+    from training.evaluate import Evaluation
 
 
 @click.command()
@@ -38,6 +42,12 @@ from training.errors import ConfigError
     default=None,
     help="Also measure in InceptionV3's features, with the weights in this file; slow without a GPU.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Model folder: write the figures of a bundle into its next version there.",
+)
 @EXTRACTOR
 def evaluate(
     *,
@@ -51,6 +61,7 @@ def evaluate(
     classifier: bool,
     probe: bool,
     inception_weights: Path | None,
+    out: Path | None,
     extractor: Path | None,
 ) -> None:
     """Measure PATH, a run's folder, one of its checkpoints, or a bundle, against held-out real images."""
@@ -60,10 +71,15 @@ def evaluate(
     from training.game import pick_device  # noqa: PLC0415
     from training.metrics.inception import Inception  # noqa: PLC0415
     from training.players import OnnxPlayers  # noqa: PLC0415
+    from training.remeasurement import publish_measured  # noqa: PLC0415
     from training.report import save_png  # noqa: PLC0415
 
     inception = None if inception_weights is None else Inception(inception_weights, device=pick_device("auto"))
     players = open_players(path)
+    if out is not None and not isinstance(players, OnnxPlayers):
+        raise ConfigError("--out is for the figures of a bundle, which gantrain export makes of a run")
+    if out is not None and truncation != 1:
+        raise ConfigError("--out takes figures at truncation 1, as a manifest has no others")
     if data is None:
         data = data_of(players.manifest) if isinstance(players, OnnxPlayers) else players.config.data
     split = load_like(data, players.shape)
@@ -85,6 +101,12 @@ def evaluate(
     if inception is not None:
         found = studies.in_inception(players, split, inception, images=images, truncation=truncation)
         result.metrics.update(found)
+    _print(result, as_json=as_json)
+    if out is not None:
+        click.echo(f"written to {publish_measured(path, out, result, extractor=measured_by)}", err=True)
+
+
+def _print(result: "Evaluation", *, as_json: bool) -> None:
     if as_json:
         document = {name: metric.model_dump(exclude_none=True) for name, metric in result.metrics.items()}
         recognised = result.recognition.by_class if result.recognition else {}

@@ -20,10 +20,10 @@ from bundle.manifest import (
     tensor,
 )
 from training.calibration import Calibrated, calibrate, draw_trial, score_histogram
+from training.card import recognise_truncated
 from training.data import Split
 from training.errors import ConfigError
-from training.evaluate import Evaluation, Recognition, evaluate, recognise
-from training.export import CARD_TRUNCATION
+from training.evaluate import Evaluation, evaluate
 from training.metrics.features import AnyExtractor
 from training.packaging.card import package_card
 from training.packaging.discriminator import (
@@ -160,7 +160,7 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     if split is not None:
         say("measuring the packaged graphs")
         evaluation = evaluate(players, split, extractor)
-        truncated = _truncated(players, extractor)
+        truncated = recognise_truncated(players, extractor)
         manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
         write_manifest(folder, manifest)
     side = min(10, max(3, _SHEET_PIXELS // max(made.picture.height, made.picture.width)))
@@ -170,12 +170,6 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
         manifest, {name: source.hashes for name, source in parts.sources.items()}, facts, evaluation, truncated
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def _truncated(players: OnnxPlayers, extractor: AnyExtractor | None) -> Recognition | None:
-    if extractor is None or not players.manifest.truncation.supported:
-        return None
-    return recognise(players, extractor, truncation=CARD_TRUNCATION)
 
 
 def _put(  # noqa: PLR0917 -- as above

@@ -1,0 +1,38 @@
+"""`gantrain evaluate --out`: a bundle -> its next version, with a new measurement in its manifest and card."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bundle import read_bundle
+from training.card import recognise_truncated, with_measurement
+from training.evaluate import Evaluation
+from training.metrics.features import AnyExtractor
+from training.players import OnnxPlayers
+from training.publication import copy_files, next_version, publish, write_manifest
+
+
+def publish_measured(source: Path, models: Path, evaluation: Evaluation, *, extractor: AnyExtractor | None) -> Path:
+    """Publish the bundle in `source` as the next version in `models`, with the figures of `evaluation`, at psi 1.
+
+    Figures that were not measured now stay as they were, and the networks are the same, byte for byte. `extractor` is
+    what recognises images at a lower psi, for the card. Returns the new version's folder.
+    """
+    bundle = read_bundle(source)
+    truncated = recognise_truncated(OnnxPlayers(source), extractor)
+
+    def write(folder: Path, version: int) -> None:
+        copy_files(bundle, folder, without=())
+        manifest = bundle.manifest.model_copy(
+            update={
+                "version": version,
+                "created": datetime.now(UTC).replace(microsecond=0),
+                "metrics": {**bundle.manifest.metrics, **evaluation.metrics},
+            }
+        )
+        write_manifest(folder, manifest)
+        card = folder / "README.md"
+        if card.is_file():
+            card.write_text(with_measurement(card.read_text("utf-8"), manifest, evaluation, truncated), "utf-8")
+
+    name = bundle.manifest.name
+    return publish(models, name, max(bundle.manifest.version + 1, next_version(models / name)), write)
