@@ -98,7 +98,7 @@ def test_an_open_image_says_how_it_was_made_and_the_lines_say_the_same(
     details.get_by_text("Make it again").click()
     curl = details.get_by_label("curl command").text_content()
     body = json.loads(curl.split("-d '")[1].split("'")[0])
-    assert body == {"model": "mnist@3", "class_id": 5, "truncation": 1, "seed": 42}
+    assert body == {"model": "mnist@4", "class_id": 5, "truncation": 1, "seed": 42}
     compile(details.get_by_label("Python program").text_content(), "shown", "exec")
     with page.expect_download() as download:
         details.get_by_role("button", name="Download PNG").click()
@@ -206,7 +206,7 @@ def test_a_link_reproduces_the_view(served: Running, visit: Open) -> None:
 def test_a_name_without_a_version_is_the_newest(served: Running, visit: Open) -> None:
     opened = visit(f"{served.url}/#model=mnist&wall=0")
     opened.wait_for_wall()
-    assert opened.page.get_by_label("Model").input_value() == "mnist@3"
+    assert opened.page.get_by_label("Model").input_value() == "mnist@4"
 
 
 def test_a_model_without_a_discriminator_classes_and_truncation_shows_none_and_says_why(
