@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from bundle import Manifest
 from bundle.manifest import Calibration, Metric
-from training.config import TrainingConfig
+from training.config import RESUME_MAY_CHANGE, TrainingConfig
 from training.evaluate import Evaluation, Recognition, recognise
 from training.metrics.features import AnyExtractor
 from training.players import OnnxPlayers
@@ -173,7 +173,7 @@ def _changed(config: TrainingConfig) -> str:
     return ", ".join(f"{name} {now[name]}" for name in now if now[name] != before[name] and name not in _ABOUT_THE_RUN)
 
 
-_ABOUT_THE_RUN = {"data", "resolution", "seed", "device", "threads", "report_every_kimg", "sample_every_kimg"}
+_ABOUT_THE_RUN = RESUME_MAY_CHANGE - {"kimg"} | {"resolution", "seed"}
 
 
 def _before(images: int) -> str:
