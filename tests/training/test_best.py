@@ -13,7 +13,7 @@ from rich.console import Console
 from bundle import read_bundle
 from tests.training.conftest import DIGITS, quiet, small_config
 from training import checkpoint
-from training.checkpoint import BEST_FILE, Quality
+from training.checkpoint import BEST_FILE, Quality, State
 from training.cli import main
 from training.data import Split
 from training.errors import CheckpointError, ConfigError
@@ -145,3 +145,16 @@ def test_a_damaged_best_state_is_told_as_such(run: Path) -> None:
     assert checkpoint.quality_of_best(run) is None
     with pytest.raises(CheckpointError, match="no checkpoint can be read"):
         checkpoint.load(run / BEST_FILE)
+
+
+def test_the_card_names_what_the_game_was_changed_in_and_not_how_it_was_watched(run: Path, tmp_path: Path) -> None:
+    state = checkpoint.load(run / BEST_FILE)
+    watched = {**state.facts["config"], "evaluate_every_kimg": 10.0, "keep": 0, "g_lr": 3e-4}
+    checkpoint.save_best(run, State(state.tensors, {**state.facts, "config": watched}), Quality(0.5, 100, "another"))
+    order = ["export", str(run / BEST_FILE), "--name", "best", "--out", str(tmp_path / "models"), "--no-discriminator"]
+    assert CliRunner().invoke(main, order).exit_code == 0
+    card = (tmp_path / "models" / "best" / "1" / "README.md").read_text()
+    (changed,) = [line for line in card.splitlines() if line.startswith("| changed from the preset")]
+    assert "g_lr 0.0003" in changed
+    assert "keep" not in changed
+    assert "every_kimg" not in changed
