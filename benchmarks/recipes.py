@@ -122,7 +122,7 @@ def _fit(folder: Path, data: Path, preset: str, flags: Sequence[str], *, kimg: f
     command = ["fit", "--preset", preset, "--data", str(data), "--out", str(folder), *flags]
     command += ["--kimg", f"{kimg:g}", "--evaluate-every-kimg", f"{kimg / 10:g}"]
     command += ["--sample-every-kimg", f"{kimg / 10:g}"]
-    if folder.is_dir() and checkpoint.begun(folder):
+    if checkpoint.begun(folder):
         command.append("--resume")
     _gantrain(command)
 

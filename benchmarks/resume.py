@@ -67,7 +67,7 @@ def _play(run: Path, data: Path, *, kill_after_s: float | None) -> bool:
     """Play on until the end, or until the kill; whether it came to its end."""
     command = [sys.executable, "-m", "training", "fit", "--data", str(data), "--out", str(run)]
     command += [word for name, value in SETTINGS.items() for word in (f"--{name}", value)]
-    if run.is_dir() and checkpoint.begun(run):
+    if checkpoint.begun(run):
         command.append("--resume")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)

@@ -98,7 +98,7 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def begun(run: Path) -> bool:
-    """Whether the folder holds a run that can be gone on with."""
+    """Whether the folder, which need not be there, holds a run that can be gone on with."""
     return bool(_states(run))
 
 

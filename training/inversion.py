@@ -25,7 +25,7 @@ from training.graphs import (
 )
 from training.networks.encoder import Encoder
 from training.players import OnnxPlayers, TorchPlayers, open_session
-from training.publication import copy_files, next_version, publish, write_manifest
+from training.publication import copy_files, publish_next, write_manifest
 
 ENCODER_FILE = "encoder.onnx"
 _MEASURED = 1000
@@ -91,8 +91,7 @@ def fit_encoder(
             card.write_text(with_encoder(card.read_text("utf-8"), manifest, metrics, how), encoding="utf-8")
         write_manifest(folder, manifest)
 
-    name = bundle.manifest.name
-    return publish(models, name, max(bundle.manifest.version + 1, next_version(models / name)), write)
+    return publish_next(bundle, models, write)
 
 
 def export_encoder(encoder: Encoder, bundle: Bundle, say: Callable[[str], None]) -> bytes:

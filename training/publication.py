@@ -45,6 +45,12 @@ def publish(models: Path, name: str, version: int | None, write: Callable[[Path,
     return target
 
 
+def publish_next(bundle: Bundle, models: Path, write: Callable[[Path, int], None]) -> Path:
+    """Publish what `write` makes of `bundle` as the version in `models` after it and after all that are there."""
+    name = bundle.manifest.name
+    return publish(models, name, max(bundle.manifest.version + 1, next_version(models / name)), write)
+
+
 def golden_classes(classes: tuple[str, ...] | None) -> NDArray[np.int64] | None:
     """The class of each golden image, int64 [8], or None without classes."""
     return np.arange(len(GOLDEN_SEEDS), dtype=np.int64) % len(classes) if classes else None

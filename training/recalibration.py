@@ -18,7 +18,7 @@ from training.errors import ConfigError
 from training.graphs import PARITY_BATCHES
 from training.players import CLASS_NOT_STATED, OnnxPlayers
 from training.probability import require_probability, with_probability
-from training.publication import copy_files, next_version, publish, write_manifest
+from training.publication import copy_files, publish_next, write_manifest
 
 _SEEDS = 2**32
 
@@ -75,8 +75,7 @@ def recalibrate(
         if card.is_file():
             card.write_text(with_calibration(card.read_text("utf-8"), manifest, record, held_out.name), "utf-8")
 
-    name = bundle.manifest.name
-    return publish(models, name, max(bundle.manifest.version + 1, next_version(models / name)), write)
+    return publish_next(bundle, models, write)
 
 
 def _some(held_out: ImageSet, images: int | None) -> ImageSet:

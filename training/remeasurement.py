@@ -8,7 +8,7 @@ from training.card import recognise_truncated, with_measurement
 from training.evaluate import Evaluation
 from training.metrics.features import AnyExtractor
 from training.players import OnnxPlayers
-from training.publication import copy_files, next_version, publish, write_manifest
+from training.publication import copy_files, publish_next, write_manifest
 
 
 def publish_measured(source: Path, models: Path, evaluation: Evaluation, *, extractor: AnyExtractor | None) -> Path:
@@ -34,5 +34,4 @@ def publish_measured(source: Path, models: Path, evaluation: Evaluation, *, extr
         if card.is_file():
             card.write_text(with_measurement(card.read_text("utf-8"), manifest, evaluation, truncated), "utf-8")
 
-    name = bundle.manifest.name
-    return publish(models, name, max(bundle.manifest.version + 1, next_version(models / name)), write)
+    return publish_next(bundle, models, write)

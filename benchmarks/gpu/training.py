@@ -96,7 +96,7 @@ def _train(job: Job, data: Path, run: Path, *, dry: bool) -> dict[str, dict[str,
     source = f"{kind}:{data / name}" if kind else str(data / name)
     flags = ["--data", source, "--out", str(run), *((*_DRY, *_DRY_SHORT) if dry else (*job.flags, *_FAST))]
     flags += [] if dry else ["--evaluate-every-kimg", "250", "--sample-every-kimg", "250"]
-    if run.is_dir() and checkpoint.begun(run):
+    if checkpoint.begun(run):
         flags.append("--resume")
     _python("training", ["fit", *flags])
     images = "40" if dry else "26000" if kind else "10000"

@@ -46,7 +46,7 @@ def doctor(*, run: Path, data: Path | None, as_json: bool, extractor: Path | Non
 
 
 def _print(consultation: "Consultation", run: Path) -> None:
-    from training.checkpoint import BEST_FILE  # noqa: PLC0415 -- as above
+    from training.checkpoint import BEST_FILE  # noqa: PLC0415 -- it imports torch too
 
     click.echo(f"verdict   {consultation.diagnosis.verdict}")
     for number, evidence in enumerate(consultation.diagnosis.evidence):

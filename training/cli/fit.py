@@ -93,8 +93,11 @@ def fit(
     A preset names all settings; a file may name some or all, and each flag below replaces one. Stop with Ctrl-C and go
     on with --resume.
     """
-    from training.checkpoint import BEST_FILE, quality_of_best  # noqa: PLC0415
-    from training.fit import fit as run_fit  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
+    from training.checkpoint import (  # noqa: PLC0415 -- torch takes seconds to import; --help does not need it
+        BEST_FILE,
+        quality_of_best,
+    )
+    from training.fit import fit as run_fit  # noqa: PLC0415
     from training.game import new_game  # noqa: PLC0415
 
     if resume and start_from is not None:
