@@ -104,9 +104,7 @@ def _lead(  # noqa: PLR0917 -- the one caller hands on what it was given
     for file in (METRICS_FILE, QUALITY_FILE):
         forget_after(run / file, game.images_seen)
     samples, measures = _Due(config.sample_every_kimg, game), _Due(config.evaluate_every_kimg, game)
-    with Reporter(
-        run, total_kimg=config.kimg, loss=config.loss, began_at=game.images_seen, console=console
-    ) as reporter:
+    with Reporter(run, game, console=console) as reporter:
         try:
             for report in play(game, split.train, stop=lambda: interrupt.asked is not None):
                 reporter.report(report)
@@ -118,7 +116,7 @@ def _lead(  # noqa: PLR0917 -- the one caller hands on what it was given
                     if best is not None:
                         checkpoint.save_best(run, _state(game, commit), best)
                 if samples.now(ended=ended or interrupt.asked is not None):
-                    reporter.samples(game)
+                    reporter.samples()
                     checkpoint.save(run, _state(game, commit), images_seen=game.images_seen, keep=config.keep)
         except Diverged as error:
             _note_end(run, "diverged", game.images_seen, str(error))

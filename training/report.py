@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 from torch.utils.tensorboard import SummaryWriter
 
 from bundle.latents import sample_latents
@@ -33,40 +35,45 @@ GLANCE = LINES * RECENT
 class Reporter:
     """Tells the person at the terminal and the files in the run's folder how the game stands."""
 
-    def __init__(self, run: Path, *, total_kimg: float, loss: str, began_at: int = 0, console: Console) -> None:
-        self._run, self._loss = run, loss
+    def __init__(self, run: Path, game: Game, *, console: Console) -> None:
+        self._run, self._game = run, game
         self._history: deque[dict[str, float]] = deque(maxlen=GLANCE)
         self._console = console
         self._log = (run / METRICS_FILE).open("a", encoding="utf-8", buffering=1)
+        began_at = game.images_seen
         self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=began_at + 1 if began_at else None)
-        columns = (BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"), TimeElapsedColumn())
-        self._progress = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=console)
-        self._task = self._progress.add_task("", total=total_kimg)
-        self._progress.update(self._task, completed=began_at / 1000)
+        done = (BarColumn(bar_width=20), TextColumn("{task.completed:.0f}/{task.total:.0f} kimg"), TimeElapsedColumn())
+        left = (TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
+        self._progress = Progress(*done, *left, console=console)
+        self._task = self._progress.add_task("", total=game.config.kimg)
+        self._figures = Text()
+        self._live = Live(get_renderable=self._draw, console=console, transient=not console.is_terminal)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._live.stop()
         self._log.close()
         self._tensorboard.close()
 
     def report(self, report: Report) -> None:
         """Show one report line and append it to metrics.jsonl and TensorBoard."""
         kimg = report.images_seen / 1000
-        line = (
+        figures = (
             f"D(x) {report.d_real:.3f}  D(G(z)) {report.d_fake:.3f}  "
-            f"D loss {report.d_loss:.3f}  G loss {report.g_loss:+.3f}  {report.images_per_s:.0f} img/s"
+            f"D loss {report.d_loss:.3f}  G loss {report.g_loss:+.3f}"
         )
+        speed = f"{report.images_per_s:.0f} img/s"
         self._history.append(asdict(report))
-        line += f"  {glance(list(self._history), loss=self._loss)}"
-        self._progress.update(self._task, completed=kimg, description=line)
+        word = glance(list(self._history), loss=self._game.config.loss)
+        self._progress.update(self._task, description=speed)
+        self._figures.plain = f"{figures}  {word}"
         if not self._console.is_terminal:
-            self._console.print(f"{kimg:8.1f} kimg  {line}", highlight=False, soft_wrap=True)
+            self._console.print(f"{kimg:8.1f} kimg  {figures}  {speed}  {word}", highlight=False, soft_wrap=True)
         self._log.write(json.dumps({**asdict(report), "time": round(time.time(), 3)}) + "\n")
         for name, value in asdict(report).items():
             if name != "images_seen":
@@ -79,14 +86,23 @@ class Reporter:
         for name, value in figures.items():
             self._tensorboard.add_scalar(f"quality/{name}", value, images_seen)
 
-    def samples(self, game: Game) -> Path:
+    def samples(self) -> Path:
         """Draw the grid of the smoothed generator for the same seeds every time; returns the PNG's path."""
+        game = self._game
         grid = sample_grid(partial(generate, game.ema.network, game.device), game.latent, game.classes)
         path = self._run / "samples" / f"{game.images_seen:012d}.png"
         path.parent.mkdir(exist_ok=True)
         save_png(grid, path)
         self._tensorboard.add_image("samples", grid, game.images_seen, dataformats="HWC")
         return path
+
+    def _draw(self) -> Group:
+        """The bar, which moves with every step, above the figures of the last report.
+
+        Two rows, since a terminal of 80 columns would cut one.
+        """
+        self._progress.update(self._task, completed=self._game.images_seen / 1000)
+        return Group(self._progress, self._figures)
 
 
 def forget_after(path: Path, images_seen: int) -> None:
