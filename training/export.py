@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +44,7 @@ from training.publication import (
     GOLDEN_TOLERANCE,
     HALF_TOLERANCE,
     golden_classes,
+    now,
     npy,
     publish,
     write_manifest,
@@ -208,7 +208,7 @@ def _manifest(
         schema_version=1,
         name=order.name,
         version=order.version or 1,
-        created=datetime.now(UTC).replace(microsecond=0),
+        created=now(),
         generator=GeneratorSpec(
             file="generator.onnx",
             sha256=hashes["generator.onnx"],

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from training.graphs import (
 )
 from training.networks.encoder import Encoder
 from training.players import OnnxPlayers, TorchPlayers, open_session
-from training.publication import copy_files, publish_next, write_manifest
+from training.publication import copy_files, next_manifest, publish_next, write_manifest
 
 ENCODER_FILE = "encoder.onnx"
 _MEASURED = 1000
@@ -136,9 +135,7 @@ def with_spec(manifest: Manifest, version: int, graph: bytes, metrics: dict[str,
         outputs=manifest.encoder_outputs(),
     )
     kept = {name: metric for name, metric in manifest.metrics.items() if name not in INVERSION_METRICS}
-    created = datetime.now(UTC).replace(microsecond=0)
-    changes = {"version": version, "created": created, "encoder": spec, "metrics": {**kept, **metrics}}
-    return manifest.model_copy(update=changes)
+    return next_manifest(manifest, version, encoder=spec, metrics={**kept, **metrics})
 
 
 def _measure(graph: bytes, players: OnnxPlayers, real: ImageSet | None, *, threads: int) -> dict[str, Metric]:

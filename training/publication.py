@@ -5,6 +5,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,16 @@ def publish_next(bundle: Bundle, models: Path, write: Callable[[Path, int], None
     """Publish what `write` makes of `bundle` as the version in `models` after it and after all that are there."""
     name = bundle.manifest.name
     return publish(models, name, max(bundle.manifest.version + 1, next_version(models / name)), write)
+
+
+def now() -> datetime:
+    """When a manifest is written: this moment in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def next_manifest(manifest: Manifest, version: int, **changes: object) -> Manifest:
+    """The manifest of a later `version`, made now, in which `changes` are all that is different."""
+    return manifest.model_copy(update={"version": version, "created": now(), **changes})
 
 
 def golden_classes(classes: tuple[str, ...] | None) -> NDArray[np.int64] | None:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from training.errors import ConfigError
 from training.graphs import PARITY_BATCHES
 from training.players import CLASS_NOT_STATED, OnnxPlayers
 from training.probability import require_probability, with_probability
-from training.publication import copy_files, publish_next, write_manifest
+from training.publication import copy_files, next_manifest, publish_next, write_manifest
 
 _SEEDS = 2**32
 
@@ -58,14 +57,8 @@ def recalibrate(
     def write(folder: Path, version: int) -> None:
         copy_files(bundle, folder, without={spec.file})
         (folder / spec.file).write_bytes(graph)
-        manifest = bundle.manifest.model_copy(
-            update={
-                "version": version,
-                "created": datetime.now(UTC).replace(microsecond=0),
-                "discriminator": _spec(spec, graph),
-                "calibration": fitted.record,
-            }
-        )
+        changed = _spec(spec, graph)
+        manifest = next_manifest(bundle.manifest, version, discriminator=changed, calibration=fitted.record)
         write_manifest(folder, manifest)
         scores = score_histogram(OnnxPlayers(folder, threads=threads), trial)
         record: Calibration = fitted.record.model_copy(update={"scores": scores})

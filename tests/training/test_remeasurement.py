@@ -16,6 +16,7 @@ from training.data import Split
 from training.evaluate import Evaluation
 from training.export import BundleOrder, export
 from training.metrics.features import SHIPPED
+from training.players import OnnxPlayers
 from training.publication import write_manifest
 from training.remeasurement import publish_measured
 
@@ -88,7 +89,9 @@ def test_other_sections_of_the_card_stay_where_they_are(exported: Path, tmp_path
     write_manifest(source, manifest.model_copy(update={"metrics": metrics}))
     card = source / "README.md"
     card.write_text(card.read_text() + "\n## Encoder\n\nIt has one.\n\n## Calibration\n\ncalibrated (Platt) twice\n")
-    found = publish_measured(source, tmp_path, Evaluation({"fid": Metric(value=7.5, n=9)}), extractor=None)
+    found = publish_measured(
+        source, OnnxPlayers(source), tmp_path, Evaluation({"fid": Metric(value=7.5, n=9)}), extractor=None
+    )
     told = (found / "README.md").read_text()
     headings = [line.removeprefix("## ") for line in told.splitlines() if line.startswith("## ")]
     assert headings == ["Measured", "Encoder", "Calibration"]
@@ -102,7 +105,9 @@ def test_other_sections_of_the_card_stay_where_they_are(exported: Path, tmp_path
 def test_a_bundle_without_a_card_gets_none(exported: Path, tmp_path: Path) -> None:
     source = shutil.copytree(exported, tmp_path / "digits" / "1")
     (source / "README.md").unlink()
-    found = publish_measured(source, tmp_path, Evaluation({"fid": Metric(value=7.5, n=9)}), extractor=None)
+    found = publish_measured(
+        source, OnnxPlayers(source), tmp_path, Evaluation({"fid": Metric(value=7.5, n=9)}), extractor=None
+    )
     assert not (found / "README.md").exists()
 
 

@@ -102,8 +102,8 @@ def evaluate(
         found = studies.in_inception(players, split, inception, images=images, truncation=truncation)
         result.metrics.update(found)
     _print(result, as_json=as_json)
-    if out is not None:
-        click.echo(f"written to {publish_measured(path, out, result, extractor=measured_by)}", err=True)
+    if out is not None and isinstance(players, OnnxPlayers):
+        click.echo(f"written to {publish_measured(path, players, out, result, extractor=measured_by)}", err=True)
 
 
 def _print(result: "Evaluation", *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +39,7 @@ from training.publication import (
     GOLDEN_TOLERANCE,
     HALF_TOLERANCE,
     golden_classes,
+    now,
     npy,
     publish,
     write_manifest,
@@ -208,7 +208,7 @@ def _put(  # noqa: PLR0917 -- as above
         schema_version=1,
         name=order.name,
         version=version,
-        created=datetime.now(UTC).replace(microsecond=0),
+        created=now(),
         generator=GeneratorSpec(
             file="generator.onnx",
             sha256=hashes["generator.onnx"],
