@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import click
 from prometheus_client import CollectorRegistry, start_http_server
@@ -72,7 +72,7 @@ def serve(**flags: str | None) -> None:
         service.lifecycle,
         gate=service.gate,
         drain_timeout_s=settings.drain_timeout_s,
-        on_ready=lambda: _ready(url, service.registry.default, settings.log_format),
+        on_ready=lambda: _ready(url, service.registry.default, settings),
     )
     # uvicorn raises the signal again once it has shut down; by then it has been obeyed.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -111,19 +111,19 @@ def _url(host: str, port: int) -> str:
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
-def _ready(url: str, model: LiveModel, log_format: Literal["console", "json"]) -> None:
+def _ready(url: str, model: LiveModel, settings: Settings) -> None:
     # What is loaded by now stays: looking through all of it again and again took a tenth of a small request's time.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
-    _announce(url, model, log_format)
+    _announce(url, model, settings)
 
 
-def _announce(url: str, model: LiveModel, log_format: Literal["console", "json"]) -> None:
-    docs, image = f"{url}/docs", f"{url}/images/{model.name}/42.png"
-    if log_format == "json":
-        logger.info("ready", extra={"docs": docs, "image": image})
+def _announce(url: str, model: LiveModel, settings: Settings) -> None:
+    places = {"playground": f"{url}/"} if settings.playground else {}
+    places |= {"docs": f"{url}/docs", "image": f"{url}/images/{model.name}/42.png"}
+    if settings.log_format == "json":
+        logger.info("ready", extra=places)
         return
-    click.echo(
-        f"\nganserve is ready: {model.label} on {model.provider}\n  try it   {docs}\n  an image {image}\n", err=True
-    )
+    rows = "".join(f"  {name:10} {place}\n" for name, place in places.items())
+    click.echo(f"\nganserve is ready: {model.label} on {model.provider}\n{rows}", err=True)

@@ -115,10 +115,11 @@ def test_the_same_seed_is_the_same_image_alone_in_a_batch_and_among_fifty_reques
         assert picture == base64.b64decode(alone)
 
 
-def test_ready_is_said_once_and_the_links_work(start: Start) -> None:
-    server = start()
+@pytest.mark.parametrize(("playground", "first"), [("on", ["/"]), ("off", [])])
+def test_ready_is_said_once_and_the_links_work(start: Start, playground: str, first: list[str]) -> None:
+    server = start(GANSERVE_PLAYGROUND=playground)
     links = re.findall(r"http://\S+", "".join(server.lines))
-    assert [link.removeprefix(server.url) for link in links] == ["/docs", "/images/tiny/42.png"]
+    assert [link.removeprefix(server.url) for link in links] == [*first, "/docs", "/images/tiny/42.png"]
     for link in links:
         assert httpx.get(link).status_code == 200
 
