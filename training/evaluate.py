@@ -1,5 +1,6 @@
 """`gantrain evaluate`: the figures of a run or a bundle, each beside what real images reach."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -84,10 +85,12 @@ def evaluate(
     images: int = 10_000,
     truncation: float = 1.0,
     yardstick: Yardstick | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Measure `players` with `images` generated ones (seeds 0, 1, ... within each class) against held-out real ones.
 
     Without an extractor only the discriminator is measured. `yardstick` saves looking at the same real images again.
+    `say` hears what is being done, as each of it may take minutes.
     Raises DataError when the data set is of another size than the players' images, or the extractor knows other
     classes.
     """
@@ -95,11 +98,14 @@ def evaluate(
         raise DataError(f"the networks make {players.shape} images, the data set has {split.held_out.shape}")
     if isinstance(extractor, Extractor) and players.classes not in {None, extractor.classes}:
         raise DataError("the extractor was trained on other classes than the generator")
+    say(f"generating {images:,} images")
     made, class_ids = draw(players, images, truncation)
     evaluation = Evaluation({})
     if extractor is not None:
+        say("comparing their features with those of real images")
         evaluation = _measure_images(made, class_ids, yardstick or Yardstick(split, extractor), truncation)
     if players.has_discriminator:
+        say("scoring them with the discriminator")
         evaluation.metrics.update(_measure_scores(made, players, split))
     return evaluation
 

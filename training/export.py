@@ -118,7 +118,7 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     write_manifest(folder, manifest)
     say("measuring the exported graphs")
     exported = OnnxPlayers(folder)
-    evaluation = evaluate(exported, split, extractor)
+    evaluation = evaluate(exported, split, extractor, say=say)
     if order.discriminator and split.train.labels is not None and split.held_out.labels is not None:
         evaluation.metrics["feature_probe"] = feature_probe(exported, split)
     truncated = recognise_truncated(exported, extractor)

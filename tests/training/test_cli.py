@@ -47,6 +47,15 @@ def test_from_data_to_a_bundle_by_commands_alone(tmp_path: Path) -> None:
     )
     figures = json.loads(measured.stdout)
     assert figures["metrics"]["conditional_accuracy"]["n"] == 40
+    assert measured.stderr.splitlines() == [
+        "generating 40 images",
+        "comparing their features with those of real images",
+        "scoring them with the discriminator",
+    ]
+    late = runner.invoke(main, ["evaluate", run, "--images", "40", "--memorisation"])
+    assert late.stderr.splitlines() == [
+        "gantrain: --memorisation needs an extractor; train one with gantrain fit-extractor"
+    ]
     table = runner.invoke(main, ["evaluate", run, "--images", "40"])  # against the run's own data
     assert "auc_real_against_noise" in table.output
     refused = runner.invoke(main, ["evaluate", bundle, "--images", "40"])

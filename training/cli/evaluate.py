@@ -84,26 +84,33 @@ def evaluate(
         data = data_of(players.manifest) if isinstance(players, OnnxPlayers) else players.config.data
     split = load_like(data, players.shape)
     measured_by = extractor_for(extractor, split)
-    result = measure(players, split, measured_by, images=images, truncation=truncation)
-    if memorisation or neighbours is not None:
-        if measured_by is None:
-            raise ConfigError("--memorisation needs an extractor; train one with gantrain fit-extractor")
+    if measured_by is None and (memorisation or neighbours is not None):
+        raise ConfigError("--memorisation needs an extractor; train one with gantrain fit-extractor")
+    result = measure(players, split, measured_by, images=images, truncation=truncation, say=_say)
+    if measured_by is not None and (memorisation or neighbours is not None):
+        _say("looking for the nearest training images")
         share, picture = studies.memorisation(players, split, measured_by, images=images, truncation=truncation)
         result.metrics["memorised"] = share
         if neighbours is not None:
             save_png(picture, neighbours)
     if classifier:
         result.metrics["classification_score"] = studies.classification_score(
-            players, split, images=images, truncation=truncation, say=lambda line: click.echo(line, err=True)
+            players, split, images=images, truncation=truncation, say=_say
         )
     if probe:
+        _say("training a linear classifier on D's features")
         result.metrics["feature_probe"] = studies.feature_probe(players, split)
     if inception is not None:
+        _say("comparing in InceptionV3's features")
         found = studies.in_inception(players, split, inception, images=images, truncation=truncation)
         result.metrics.update(found)
     _print(result, as_json=as_json)
     if out is not None and isinstance(players, OnnxPlayers):
-        click.echo(f"written to {publish_measured(path, players, out, result, extractor=measured_by)}", err=True)
+        _say(f"written to {publish_measured(path, players, out, result, extractor=measured_by)}")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _print(result: "Evaluation", *, as_json: bool) -> None:

@@ -159,7 +159,7 @@ def _write(  # noqa: PLR0917 -- the one caller hands on what it was given
     evaluation, truncated = Evaluation({}), None
     if split is not None:
         say("measuring the packaged graphs")
-        evaluation = evaluate(players, split, extractor)
+        evaluation = evaluate(players, split, extractor, say=say)
         truncated = recognise_truncated(players, extractor)
         manifest = manifest.model_copy(update={"metrics": evaluation.metrics})
         write_manifest(folder, manifest)
