@@ -2,7 +2,7 @@
 
 Each trial starts a run of its own, kills it with SIGKILL once or more, lets it go on to its end, and compares the
 SHA-256 of its last state (weights, optimizers, moving average, sampler, counters) with that of a run never stopped. A
-kill comes at random between two steps drawn at random; in every second trial, as soon as a checkpoint is being written.
+kill comes at random after a step drawn at random; in every second trial, as soon as a checkpoint is being written.
 """
 
 import argparse

@@ -84,10 +84,11 @@ def evaluate(
         data = data_of(players.manifest) if isinstance(players, OnnxPlayers) else players.config.data
     split = load_like(data, players.shape)
     measured_by = extractor_for(extractor, split)
-    if measured_by is None and (memorisation or neighbours is not None):
+    memorisation = memorisation or neighbours is not None
+    if memorisation and measured_by is None:
         raise ConfigError("--memorisation needs an extractor; train one with gantrain fit-extractor")
     result = measure(players, split, measured_by, images=images, truncation=truncation, say=_say)
-    if measured_by is not None and (memorisation or neighbours is not None):
+    if memorisation and measured_by is not None:
         _say("looking for the nearest training images")
         share, picture = studies.memorisation(players, split, measured_by, images=images, truncation=truncation)
         result.metrics["memorised"] = share
