@@ -164,11 +164,13 @@ class TrainingConfig(BaseModel):
         """Raise ConfigError that names each setting in which a resumed run may not differ, and does."""
         mine, theirs = self.model_dump(), other.model_dump()
         differing = [k for k in mine if k not in RESUME_MAY_CHANGE and mine[k] != theirs[k]]
+        remedy = ""
         if self.kimg != other.kimg and self.lr_decay:
-            differing.append("kimg")  # the learning rate's course is a function of the run's length
+            differing.append("kimg")
+            remedy = "; lr_decay ends with kimg: --start-from begins another run with these networks"
         if differing:
             told = "; ".join(f"{key} was {mine[key]}, is now {theirs[key]}" for key in differing)
-            raise ConfigError(f"cannot resume with other settings: {told}")
+            raise ConfigError(f"cannot resume with other settings: {told}{remedy}")
 
 
 def read_settings(path: Path) -> dict[str, Any]:

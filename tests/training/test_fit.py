@@ -94,6 +94,13 @@ def test_a_resumed_run_with_other_settings_is_refused_by_name(finished_run: Path
         fit(small_config(batch_size=40, kimg=0.8), digits, finished_run, resume=True, console=quiet())
 
 
+def test_a_run_whose_learning_rate_ends_with_it_is_not_lengthened_and_says_what_is_left() -> None:
+    short, long = (small_config(kimg=kimg, lr_decay=True) for kimg in (0.4, 0.8))
+    with pytest.raises(ConfigError, match=r"kimg was 0\.4, is now 0\.8; .* --start-from"):
+        short.require_same_game(long)
+    small_config(kimg=0.4).require_same_game(small_config(kimg=0.8))  # without the decay it is
+
+
 def test_an_existing_run_is_not_overwritten(finished_run: Path, digits: Split) -> None:
     with pytest.raises(ConfigError, match="--resume"):
         fit(small_config(), digits, finished_run, resume=False, console=quiet())
