@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,13 +103,21 @@ def _play(run: Path, data: Path, kill: Kill | None) -> None:
 def _wait(process: subprocess.Popen[bytes], run: Path, kill: Kill) -> None:
     """Return at the moment of the kill, or when the process has ended on its own."""
     saved, deadline = run / f"checkpoint-{kill.after_images:012d}.safetensors", time.monotonic() + PATIENCE_S
-    while not saved.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    if not kill.in_save:
-        time.sleep(kill.delay_s)
-        return
-    while not any(run.glob("*.unfinished")) and process.poll() is None and time.monotonic() < deadline:
-        pass  # a save takes milliseconds: to sleep would be to miss it
+
+    def until(reached: Callable[[], bool], *, pause_s: float) -> None:
+        while not reached() and process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+                sys.exit(f"the training did not come to its kill in {PATIENCE_S:.0f} s")
+            time.sleep(pause_s)
+
+    until(saved.exists, pause_s=0.001)  # far less than a step takes
+    if kill.in_save:
+        until(
+            lambda: any(run.glob("*.unfinished")), pause_s=0.0
+        )  # a save takes milliseconds: no pause, or it is missed
+    else:
+        time.sleep(kill.delay_s)  # the chance in the moment of the kill
 
 
 if __name__ == "__main__":

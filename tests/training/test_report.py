@@ -62,7 +62,7 @@ def test_the_bar_moves_between_reports(tmp_path: Path, game: Game) -> None:
         deadline = time.monotonic() + DEADLINE_S
         while not any("123/1200 kimg" in row for row in terminal.rows()):
             assert time.monotonic() < deadline, terminal.rows()
-            time.sleep(0.01)
+            time.sleep(0.01)  # another thread draws
 
 
 def test_a_file_gets_a_line_a_report_and_no_bar(tmp_path: Path, game: Game) -> None:

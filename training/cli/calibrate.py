@@ -6,6 +6,7 @@ import click
 
 from training.cli.measuring import data_of, load_like
 from training.cli.reading import DATA_HELP
+from training.cli.saying import say
 
 
 @click.command()
@@ -44,6 +45,6 @@ def calibrate(
         images=images,
         first_seed=FIRST_SEED if seed is None else seed,
         threads=threads,
-        say=lambda line: click.echo(line, err=True),
+        say=say,
     )
     click.echo(target)

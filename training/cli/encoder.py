@@ -6,6 +6,7 @@ import click
 
 from training.cli.measuring import load_like
 from training.cli.reading import DATA_HELP
+from training.cli.saying import say
 
 
 @click.command("fit-encoder")
@@ -48,6 +49,6 @@ def fit_encoder(
         run=teacher,
         split=split,
         threads=threads,
-        say=lambda line: click.echo(line, err=True),
+        say=say,
     )
     click.echo(target)

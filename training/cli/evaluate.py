@@ -10,6 +10,7 @@ from rich.table import Table
 
 from training.cli.measuring import EXTRACTOR, data_of, extractor_for, load_like
 from training.cli.reading import DATA_HELP
+from training.cli.saying import say
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,31 +88,27 @@ def evaluate(
     memorisation = memorisation or neighbours is not None
     if memorisation and measured_by is None:
         raise ConfigError("--memorisation needs an extractor; train one with gantrain fit-extractor")
-    result = measure(players, split, measured_by, images=images, truncation=truncation, say=_say)
+    result = measure(players, split, measured_by, images=images, truncation=truncation, say=say)
     if memorisation and measured_by is not None:
-        _say("looking for the nearest training images")
+        say("looking for the nearest training images")
         share, picture = studies.memorisation(players, split, measured_by, images=images, truncation=truncation)
         result.metrics["memorised"] = share
         if neighbours is not None:
             save_png(picture, neighbours)
     if classifier:
         result.metrics["classification_score"] = studies.classification_score(
-            players, split, images=images, truncation=truncation, say=_say
+            players, split, images=images, truncation=truncation, say=say
         )
     if probe:
-        _say("training a linear classifier on D's features")
+        say("training a linear classifier on D's features")
         result.metrics["feature_probe"] = studies.feature_probe(players, split)
     if inception is not None:
-        _say("comparing in InceptionV3's features")
+        say("comparing in InceptionV3's features")
         found = studies.in_inception(players, split, inception, images=images, truncation=truncation)
         result.metrics.update(found)
     _print(result, as_json=as_json)
     if out is not None and isinstance(players, OnnxPlayers):
-        _say(f"written to {publish_measured(path, players, out, result, extractor=measured_by)}")
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+        say(f"written to {publish_measured(path, players, out, result, extractor=measured_by)}")
 
 
 def _print(result: "Evaluation", *, as_json: bool) -> None:

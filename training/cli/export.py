@@ -7,6 +7,7 @@ from typing import Literal
 import click
 
 from training.cli.measuring import EXTRACTOR, extractor_for, load_like
+from training.cli.saying import say
 from training.errors import ConfigError
 
 MODEL_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -54,6 +55,6 @@ def export(
         out,
         BundleOrder(name, number, licence, discriminator, precision),
         extractor=extractor_for(extractor, split),
-        say=lambda line: click.echo(line, err=True),
+        say=say,
     )
     click.echo(target)

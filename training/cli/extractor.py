@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from training.cli.reading import read
+from training.cli.saying import say
 
 
 @click.command("fit-extractor")
@@ -18,7 +19,5 @@ def fit_extractor(*, data: Path, out: Path, epochs: int, resolution: int | None,
     from training.metrics.features import train_extractor  # noqa: PLC0415
 
     split = read(data, resolution=resolution)
-    extractor = train_extractor(
-        split.train, split.held_out, out, epochs=epochs, seed=seed, report=lambda line: click.echo(line, err=True)
-    )
+    extractor = train_extractor(split.train, split.held_out, out, epochs=epochs, seed=seed, report=say)
     click.echo(f"{out}: {extractor.accuracy:.2%} right on held-out real images, SHA-256 {extractor.sha256}")

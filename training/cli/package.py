@@ -7,6 +7,7 @@ import click
 
 from training.cli.export import MODEL_NAME
 from training.cli.measuring import EXTRACTOR, extractor_for, load_like
+from training.cli.saying import say
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def package(
         out,
         order,
         measure_on=None if data is None else measure_on,
-        say=lambda line: click.echo(line, err=True),
+        say=say,
     )
     click.echo(target)
 

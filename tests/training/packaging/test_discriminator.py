@@ -21,7 +21,7 @@ from training.players import CLASS_NOT_STATED, OnnxPlayers, open_session
 
 @pytest.mark.parametrize("probability", [False, True])
 @pytest.mark.parametrize("batch", [None, 1])
-def test_a_discriminator_scores_as_it_did(tmp_path: Path, probability: bool, batch: int | None) -> None:  # noqa: FBT001 -- as above
+def test_a_discriminator_scores_as_it_did(tmp_path: Path, probability: bool, batch: int | None) -> None:  # noqa: FBT001 -- pytest's arguments
     g = export(Dcgan(), [Z4], tmp_path / "g.onnx", names=["input"])
     network, example = Critic(probability=probability), torch.randn(batch or 2, 3, 16, 16)
     d = export(network, [example], tmp_path / "d.onnx", names=["image"], dynamic=batch is None)
